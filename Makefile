@@ -1,0 +1,107 @@
+# Everything a developer runs. `make` alone lists it.
+#
+# `make test` and `make demo` start from nothing: they install the Debian packages and the Python
+# environment they need, say so, and cache what they download. The second time they only look.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/gadgetip.stamp
+MACHINE := $(BIN)/python -m tests.machine
+
+# What the machine of the bench is made of, then what the tests use inside it.
+PACKAGES := \
+	python3 python3-venv ca-certificates \
+	qemu-system-x86 busybox-static file kmod udev util-linux xz-utils \
+	usbip usbutils fio dosfstools e2fsprogs iproute2 nftables procps
+
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
+	-o Acquire::Retries=3
+
+# A hung machine says where, and ends, after so many seconds.
+SYSTEM_LIMIT ?= 1500
+DEMO_LIMIT ?= 600
+PERFORMANCE_LIMIT ?= 1500
+MEMORY ?= 3G
+
+.PHONY: help setup packages kernel check format unit system test demo bench \
+	bench-up bench-exec bench-shell bench-log bench-down clean
+
+help:  ## List what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
+
+setup: packages $(STAMP)  ## Install what is missing: Debian packages, Python environment
+
+packages:
+	@missing=(); \
+	for package in $(PACKAGES); do \
+		state=$$(dpkg-query -W -f='$${db:Status-Status}' $$package 2>/dev/null || true); \
+		[ "$$state" = installed ] || missing+=($$package); \
+	done; \
+	if [ $${#missing[@]} -gt 0 ]; then \
+		echo "setup: installing $${missing[*]}"; \
+		$(APT) update; \
+		$(APT) install --no-install-recommends "$${missing[@]}"; \
+	fi
+
+$(STAMP): pyproject.toml constraints.txt | packages
+	@echo "setup: the Python environment in $(VENV)"
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		--build-constraint constraints.txt --editable . --group dev
+	@touch $@
+
+kernel: setup  ## Have Debian's kernel for the bench in the cache
+	@$(MACHINE) kernel
+
+check: setup  ## Style, types and dependencies
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/deptry .
+
+format: setup  ## Put the sources into the form that `check` wants
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+unit: setup  ## Tests that need no root, no kernel module, and seconds
+	$(BIN)/python -m pytest tests/unit
+
+system: setup kernel  ## Tests in a virtual machine with a real kernel, in one boot
+	$(MACHINE) run --limit $(SYSTEM_LIMIT) --memory $(MEMORY) -- \
+		sh -c 'exec python -m pytest tests/system -p no:cacheprovider \
+			--junitxml="$$GADGETIP_RESULTS/system.xml"'
+
+test: check unit system  ## All of the above: what has to pass
+
+demo: setup kernel  ## See a device reborn, in a virtual machine
+	@$(MACHINE) run --limit $(DEMO_LIMIT) --memory $(MEMORY) -- python -m tests.demo
+
+bench: setup kernel  ## Measure, in a virtual machine
+	$(MACHINE) run --limit $(PERFORMANCE_LIMIT) --memory $(MEMORY) -- python -m tests.performance
+
+bench-up: setup  ## Keep a machine up, for single tests
+	@$(MACHINE) up --memory $(MEMORY)
+
+bench-exec:  ## Run CMD='...' in the machine that is kept up
+	@$(MACHINE) exec -- sh -c '$(subst ','\'',$(CMD))'
+
+bench-shell: bench-up  ## A shell in the machine that is kept up
+	@$(MACHINE) shell
+
+bench-log:  ## Its kernel log
+	@$(MACHINE) log
+
+bench-down:  ## End it
+	@$(MACHINE) down
+
+clean:  ## Remove what was built; the downloads in ~/.cache/gadgetip stay
+	@[ ! -x $(BIN)/python ] || $(MACHINE) down
+	rm -rf build $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

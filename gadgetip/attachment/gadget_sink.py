@@ -1,0 +1,128 @@
+"""Attach to a gadget.
+
+From a DEVICE argument to a replica on a controller, and back to nothing. Whatever ends it, the
+replica is removed first, so that the host sees an unplug at once; only then is the server asked
+why, where that is not known.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from gadgetip.attachment.channel import Message, Word
+from gadgetip.attachment.keeper import Keeper, WorkerProcess
+from gadgetip.attachment.udc_lock import UdcLock
+from gadgetip.errors import GadgetipError, LinkLostError, PrerequisiteError, RefusedError
+from gadgetip.gadget import BACKENDS, Backend, Plan, Udc, choose_udc, make_plan
+from gadgetip.gadget.configfs import GADGET_PREFIX
+from gadgetip.link import HostAddress
+from gadgetip.pump import StallError
+from gadgetip.remote import (
+    DeviceSelector,
+    ImportedDevice,
+    find_and_import,
+    is_still_exported,
+)
+from gadgetip.remote.finding import FoundDevice
+from gadgetip.usb import SetupPacket
+
+log = logging.getLogger(__name__)
+
+CONFIGURE_LIMIT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A replica that the host can see: what, from where, on what, and how it differs."""
+
+    found: FoundDevice
+    udc: Udc
+    plan: Plan
+
+
+class Listener:
+    """Who is told what happens; the default says nothing."""
+
+    def bound(self, bound: Bound) -> None:
+        """The replica is on its controller."""
+
+    def host(self, text: str) -> None:
+        """The host did something that matters."""
+
+    def notice(self, text: str) -> None:
+        """Something that a person may have to know."""
+
+
+def attach_to_gadget(
+    address: HostAddress, selector: DeviceSelector, udc_name: str | None, listener: Listener
+) -> None:
+    """Rebuild a device on a controller and keep it until it ends.
+
+    Returns when the user stopped it (SIGINT, SIGTERM). Every other end is an error:
+    `DeviceUnpluggedError`, `LinkLostError`, `RefusedError`, `PrerequisiteError`, `GadgetipError`.
+    """
+    backend_type = BACKENDS["functionfs"]
+    backend_type(udc_name or "").check()
+    udc = choose_udc(udc_name)
+    with UdcLock(udc.name):
+        if not udc.is_free and udc.owner != f"gadget {GADGET_PREFIX}{udc.name}":
+            raise PrerequisiteError(
+                f"{udc.name} is in use by {udc.owner}: remove that, or choose another with --udc"
+            )
+        backend = backend_type(udc.name)
+        backend.clean()
+        found = asyncio.run(find_and_import(address, selector))
+        try:
+            plan = make_plan(found.tree, udc.maximum_speed, udc.model)
+            if plan.refusals:
+                reasons = "; ".join(map(str, plan.refusals))
+                raise RefusedError(f"this device cannot be rebuilt on {udc.name}: {reasons}")
+            asyncio.run(_configure(found.imported, plan))
+            _build_and_keep(backend, Bound(found, udc, plan), listener)
+        finally:
+            found.imported.close()
+
+
+def _build_and_keep(backend: Backend, bound: Bound, listener: Listener) -> None:
+    ending: Message | None = None
+    worker: WorkerProcess | None = None
+    try:
+        replica = backend.build(bound.plan)
+        worker = WorkerProcess(bound.found.imported, replica, bound.plan)
+        keeper = Keeper(worker, on_host=listener.host, on_notice=listener.notice)
+
+        def show() -> None:
+            backend.bind()
+            listener.bound(bound)
+
+        ending = asyncio.run(keeper.keep(show))
+    finally:
+        if worker is not None:
+            worker.end()
+        backend.remove()
+    if ending is None:
+        return
+    if ending.word is not Word.LINK_ENDED:
+        raise GadgetipError(ending.text)
+    imported = bound.found.imported
+    if "does not answer" in ending.text:
+        raise LinkLostError(f"{imported.address}: {ending.text}")
+    imported.close()
+    why = asyncio.run(is_still_exported(imported.address, imported.record.busid))
+    if isinstance(why, LinkLostError):
+        raise LinkLostError(f"{ending.text}; {why}")
+    raise why
+
+
+async def _configure(imported: ImportedDevice, plan: Plan) -> None:
+    """Choose the configuration at the device: one that was bound by the stub has none."""
+    urbs = imported.urbs().attach()
+    try:
+        await urbs.control(
+            SetupPacket.set_configuration(plan.configuration_value), limit_s=CONFIGURE_LIMIT_S
+        )
+    except StallError as error:
+        raise GadgetipError(f"the device refuses its configuration: {error}") from None
+    finally:
+        urbs.detach()
+        imported.next_seqnum = urbs.next_seqnum

@@ -1,0 +1,132 @@
+"""The keeper: the process that has the privileges, while the worker carries the traffic.
+
+It waits. For the worker to be ready, which is when the replica may be bound; for what the worker
+has to say; for the worker's death, however that comes; for the user's wish to stop.
+"""
+
+import asyncio
+import os
+import signal
+import traceback
+from collections.abc import Callable
+from typing import NoReturn
+
+from gadgetip.attachment.channel import Channel, Message, Word, channel
+from gadgetip.attachment.worker import run_worker
+from gadgetip.errors import GadgetipError
+from gadgetip.gadget import Plan, Replica
+from gadgetip.remote import ImportedDevice
+
+READY_LIMIT_S = 20.0
+STOP_LIMIT_S = 6.0
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class WorkerProcess:
+    """The worker, as its keeper sees it: a process id, a channel, and a way to end it."""
+
+    def __init__(self, imported: ImportedDevice, replica: Replica, plan: Plan) -> None:
+        self.channel, worker_end = channel()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _live_as_worker(imported, replica, plan, self.channel, worker_end)
+        worker_end.close()
+        self.pidfd = os.pidfd_open(self.pid)
+        self.status: int | None = None
+
+    def reap(self) -> str:
+        """Collect the dead worker; returns how it died, in words."""
+        if self.status is None:
+            _, self.status = os.waitpid(self.pid, 0)
+        if os.WIFSIGNALED(self.status):
+            return f"killed by {signal.Signals(os.WTERMSIG(self.status)).name}"
+        return f"exit status {os.WEXITSTATUS(self.status)}"
+
+    def end(self) -> None:
+        """Make sure that the worker is gone."""
+        if self.status is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self.reap()
+        os.close(self.pidfd)
+        self.channel.close()
+
+
+def _live_as_worker(
+    imported: ImportedDevice, replica: Replica, plan: Plan, keeper_end: Channel, channel: Channel
+) -> NoReturn:
+    """What the forked process does; it must never return into the keeper's code."""
+    status = 1
+    try:
+        keeper_end.close()
+        status = run_worker(imported.urbs(), replica, plan, channel)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+class Keeper:
+    """Keeps one worker until it ends."""
+
+    def __init__(
+        self,
+        worker: WorkerProcess,
+        *,
+        on_host: Callable[[str], None],
+        on_notice: Callable[[str], None],
+    ) -> None:
+        self._worker = worker
+        self._on_host = on_host
+        self._on_notice = on_notice
+        self._ending: asyncio.Future[Message | None]
+        self._ready = asyncio.Event()
+        self._stopping = False
+
+    async def keep(self, on_ready: Callable[[], None]) -> Message | None:
+        """Call `on_ready` when the worker is, then wait; returns why it ended.
+
+        None means that the user wanted it (SIGINT, SIGTERM, SIGHUP).
+        """
+        loop = asyncio.get_running_loop()
+        self._ending = loop.create_future()
+        loop.add_reader(self._worker.channel.fileno(), self._heard)
+        for each in STOP_SIGNALS:
+            loop.add_signal_handler(each, self._stop)
+        try:
+            async with asyncio.timeout(READY_LIMIT_S):
+                await asyncio.wait(
+                    (loop.create_task(self._ready.wait()), self._ending),
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+        except TimeoutError:
+            raise GadgetipError(f"the worker was not ready in {READY_LIMIT_S:.0f} s") from None
+        if not self._ending.done():
+            on_ready()
+        return await self._ending
+
+    def _heard(self) -> None:
+        try:
+            message = self._worker.channel.receive()
+        except BlockingIOError:
+            return
+        if message is None:
+            asyncio.get_running_loop().remove_reader(self._worker.channel.fileno())
+            self._end(Message(Word.ENDED, f"the worker died: {self._worker.reap()}"))
+        elif message.word is Word.READY:
+            self._ready.set()
+        elif message.word is Word.HOST:
+            self._on_host(message.text)
+        elif message.word is Word.NOTICE:
+            self._on_notice(message.text)
+        else:
+            self._end(message)
+
+    def _stop(self) -> None:
+        if not self._stopping:
+            self._stopping = True
+            self._worker.channel.send(Word.STOP)
+            asyncio.get_running_loop().call_later(STOP_LIMIT_S, self._end, None)
+
+    def _end(self, message: Message | None) -> None:
+        if not self._ending.done():
+            self._ending.set_result(None if self._stopping else message)

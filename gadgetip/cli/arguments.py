@@ -1,0 +1,59 @@
+"""The arguments that several commands take: HOST and DEVICE, with their stock spellings."""
+
+from typing import Any
+
+import click
+
+from gadgetip.errors import GadgetipError
+from gadgetip.link import HostAddress
+from gadgetip.remote import DeviceSelector
+
+
+class HostType(click.ParamType[HostAddress]):
+    """HOST: a name or an address, with or without a port."""
+
+    name = "host"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> HostAddress:
+        """Parse, with the parser's own sentence as the usage error."""
+        if isinstance(value, HostAddress):
+            return value
+        try:
+            return HostAddress.parse(str(value))
+        except GadgetipError as error:
+            self.fail(str(error), param, ctx)
+
+
+class DeviceType(click.ParamType[DeviceSelector]):
+    """DEVICE: a bus id, VID:PID, or KEY=GLOB."""
+
+    name = "device"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> DeviceSelector:
+        """Parse, with the parser's own sentence as the usage error."""
+        if isinstance(value, DeviceSelector):
+            return value
+        try:
+            return DeviceSelector.parse(str(value))
+        except GadgetipError as error:
+            self.fail(str(error), param, ctx)
+
+
+HOST_AND_DEVICE_HELP = """\b
+HOST    name, IPv4 or [IPv6], then :PORT if it is not 3240
+DEVICE  bus id (1-1.4) | VID:PID | serial=S | name=GLOB | class=08/06/50
+"""
+
+
+def one_of(positional: Any, option: Any, name: str) -> Any:
+    """The value that was given, by position or by the stock tool's option, but not both."""
+    if positional is not None and option is not None:
+        raise click.UsageError(f"{name} is given twice")
+    value = positional if positional is not None else option
+    if value is None:
+        raise click.UsageError(f"missing {name}")
+    return value

@@ -1,0 +1,83 @@
+"""The `gadgetip` command: its groups, its options, and where every error ends.
+
+An error that a user can cause is one line and an exit status that scripts can tell apart; a
+traceback is shown with --debug only.
+"""
+
+import sys
+import traceback
+
+import click
+
+from gadgetip import __version__
+from gadgetip.cli.attach import attach
+from gadgetip.cli.completion import completion
+from gadgetip.cli.inspect import inspect
+from gadgetip.cli.listing import list_command
+from gadgetip.cli.output import Output, common_options, safe
+from gadgetip.cli.udc import udc
+from gadgetip.errors import ExitStatus, GadgetipError
+
+EPILOG = """\b
+Examples:
+  gadgetip list nas.lan                      what does the server export?
+  gadgetip inspect nas.lan 0781:5581         what is that device, in detail?
+  gadgetip attach nas.lan 0781:5581          rebuild it on this board's USB port
+  gadgetip attach nas.lan 1-1.4 --to vhci    or give it to this machine itself
+
+\b
+Exit status: 0 done, or stopped by the user; 1 error; 2 usage; 3 device unplugged at the
+server; 4 link lost; 5 the plan refuses; 6 a prerequisite is missing.
+"""
+
+
+@click.group(
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="gadgetip")
+@common_options
+def cli(output: Output) -> None:
+    """Make a USB device that is plugged into another machine a real USB device here.
+
+    The other machine exports it over USB/IP. This one rebuilds it on its USB device controller,
+    so that the host at the end of the cable sees the device itself and needs no software.
+    """
+
+
+cli.add_command(attach)
+cli.add_command(inspect)
+cli.add_command(list_command)
+cli.add_command(udc)
+cli.add_command(completion)
+
+
+def main() -> None:
+    """Run the command line; every way out of it is an exit status."""
+    debug = "--debug" in sys.argv
+    try:
+        result = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(ExitStatus.DONE)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except GadgetipError as error:
+        if debug:
+            traceback.print_exc()
+        click.echo(safe(f"gadgetip: {error}"), err=True)
+        sys.exit(error.exit_status)
+    except KeyboardInterrupt:
+        sys.exit(ExitStatus.DONE)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(ExitStatus.ERROR)
+    except Exception as error:
+        if debug:
+            raise
+        click.echo(
+            safe(f"gadgetip: this is a bug: {type(error).__name__}: {error} (--debug shows more)"),
+            err=True,
+        )
+        sys.exit(ExitStatus.ERROR)
+    sys.exit(result if isinstance(result, int) else ExitStatus.DONE)

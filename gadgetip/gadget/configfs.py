@@ -1,0 +1,157 @@
+"""Gadgets in configfs: made in one order, removed in the reverse one.
+
+A gadget is a tree of directories, attributes and links (Documentation/usb/gadget_configfs.rst).
+Nothing in it may be removed before what was made after it, and the controller is always let go
+first. `ConfigfsGadget` knows its tree by its name alone, so that a process which never saw it
+being made can remove what a crash has left behind.
+"""
+
+import contextlib
+import errno
+import logging
+from pathlib import Path
+
+from gadgetip.errors import GadgetipError, PrerequisiteError
+from gadgetip.gadget.identity import Identity
+from gadgetip.gadget.udc import CONFIGFS_GADGETS
+from gadgetip.usb import Speed
+
+log = logging.getLogger(__name__)
+
+GADGET_PREFIX = "gadgetip."
+CONFIGFS_ROOT = Path("/sys/kernel/config")
+FUNCTION_TYPE = "ffs"
+
+
+class ConfigfsGadget:
+    """The gadget that gadgetip makes for one controller."""
+
+    def __init__(self, udc: str) -> None:
+        self.udc = udc
+        self.path = CONFIGFS_GADGETS / f"{GADGET_PREFIX}{udc}"
+
+    @property
+    def exists(self) -> bool:
+        """Whether the tree is there, from us or from a process that died."""
+        return self.path.is_dir()
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the host sees it. A gadget whose files were closed is let go by the kernel."""
+        try:
+            return bool((self.path / "UDC").read_text().strip())
+        except OSError:
+            return False
+
+    def make(
+        self, identity: Identity, speed: Speed, configuration_value: int, instances: list[str]
+    ) -> None:
+        """Make the tree up to the functions, which are not linked yet."""
+        self.path.mkdir()
+        for attribute in (
+            "idVendor",
+            "idProduct",
+            "bcdDevice",
+            "bcdUSB",
+            "bDeviceClass",
+            "bDeviceSubClass",
+            "bDeviceProtocol",
+        ):
+            self._write(self.path / attribute, f"0x{getattr(identity, attribute):x}")
+        self._write(self.path / "max_speed", speed.kernel_name)
+        for language, texts in identity.strings.items():
+            directory = self.path / "strings" / f"0x{language:x}"
+            directory.mkdir()
+            for name, text in texts.items():
+                self._write(directory / name, text)
+        configuration = self._configuration(configuration_value)
+        configuration.mkdir()
+        self._write(configuration / "bmAttributes", f"0x{identity.bmAttributes:x}")
+        self._write(configuration / "MaxPower", str(identity.max_power_ma))
+        for language, text in identity.configuration_strings.items():
+            directory = configuration / "strings" / f"0x{language:x}"
+            directory.mkdir()
+            self._write(directory / "configuration", text)
+        for instance in instances:
+            self._function(instance).mkdir()
+
+    def link(self, configuration_value: int, instances: list[str]) -> None:
+        """Put the functions into the configuration; the kernel binds them in this order."""
+        for instance in instances:
+            function = self._function(instance)
+            (self._configuration(configuration_value) / function.name).symlink_to(function)
+
+    def bind(self) -> None:
+        """Give the gadget its controller: from here on the host sees it."""
+        try:
+            self._write(self.path / "UDC", self.udc)
+        except OSError as error:
+            raise GadgetipError(
+                f"the kernel would not bind the replica to {self.udc}: {_bind_reason(error)}"
+            ) from None
+
+    def unbind(self) -> None:
+        """Take the gadget from its controller: the host sees an unplug."""
+        if self.is_bound:
+            with contextlib.suppress(OSError):
+                self._write(self.path / "UDC", "\n")
+
+    def remove(self) -> None:
+        """Remove the whole tree, whatever of it is there."""
+        if not self.exists:
+            return
+        self.unbind()
+        for configuration in _children(self.path / "configs"):
+            for entry in _children(configuration):
+                if entry.is_symlink():
+                    entry.unlink()
+            _remove_directories(configuration / "strings")
+            configuration.rmdir()
+        _remove_directories(self.path / "functions")
+        _remove_directories(self.path / "strings")
+        self.path.rmdir()
+
+    def _configuration(self, value: int) -> Path:
+        return self.path / "configs" / f"replica.{value}"
+
+    def _function(self, instance: str) -> Path:
+        return self.path / "functions" / f"{FUNCTION_TYPE}.{instance}"
+
+    @staticmethod
+    def _write(path: Path, value: str) -> None:
+        log.debug("%s = %r", path, value)
+        path.write_text(value)
+
+
+def require_configfs() -> None:
+    """Check that gadgets can be made here; raises `PrerequisiteError` that says what to do."""
+    if CONFIGFS_GADGETS.is_dir():
+        return
+    if not CONFIGFS_ROOT.is_dir() or not any(CONFIGFS_ROOT.iterdir()):
+        mounted = any(
+            line.split()[1:3] == [str(CONFIGFS_ROOT), "configfs"]
+            for line in Path("/proc/mounts").read_text().splitlines()
+        )
+        if not mounted:
+            raise PrerequisiteError(
+                f"configfs is not mounted: mount -t configfs none {CONFIGFS_ROOT}"
+            )
+    raise PrerequisiteError("the kernel module libcomposite is not loaded: modprobe libcomposite")
+
+
+def _bind_reason(error: OSError) -> str:
+    if error.errno == errno.EBUSY:
+        return "something else drives it, or it refused the endpoints (the kernel log has details)"
+    if error.errno == errno.ENODEV:
+        return "it is gone, or a function was not ready (the kernel log has details)"
+    return f"{error.strerror or error} (the kernel log has details)"
+
+
+def _children(directory: Path) -> list[Path]:
+    return sorted(directory.iterdir()) if directory.is_dir() else []
+
+
+def _remove_directories(parent: Path) -> None:
+    for child in _children(parent):
+        if child.is_dir():
+            child.rmdir()

@@ -1,0 +1,91 @@
+"""Making the kernel choose the endpoint addresses that the device has.
+
+FunctionFS does not let its user choose: for each endpoint descriptor, in order, the kernel takes
+the first unclaimed endpoint of the controller that fits, and that endpoint's number is what the
+host sees (drivers/usb/gadget/epautoconf.c, `usb_ep_autoconfig_ss`). The choice can be steered: a
+*filler* function, linked first, claims endpoints before the real one does. It has only
+SuperSpeed descriptors and no interface, so that up to high speed nothing of it reaches the host.
+
+`steer` tries small fillers, simulating the kernel, until the real endpoints come out right.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import product
+
+from gadgetip.gadget.udc_models import UdcEndpoint, UdcModel
+from gadgetip.usb import Direction, TransferType
+
+MAX_FILLERS_EACH = 8
+FILLER_MAX_PACKET = 8
+"""Fits every endpoint. No filler is ever enabled, so nobody minds that bulk has 1024 there."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRequest:
+    """What the kernel looks at when it picks an endpoint for a descriptor."""
+
+    direction: Direction
+    transfer_type: TransferType
+    max_packet: int
+
+
+@dataclass(frozen=True, slots=True)
+class Steering:
+    """The outcome: what to burn first, and the address that each real endpoint then gets.
+
+    An address is None where the controller has no endpoint left.
+    """
+
+    fillers: tuple[EndpointRequest, ...]
+    addresses: tuple[int | None, ...]
+
+
+def autoconfigure(model: UdcModel, requests: Iterable[EndpointRequest]) -> list[int | None]:
+    """The bEndpointAddress that the kernel gives to each request, in order."""
+    free = list(model.endpoints)
+    counted = {Direction.IN: 0, Direction.OUT: 0}
+    addresses: list[int | None] = []
+    for request in requests:
+        chosen = next((endpoint for endpoint in free if _fits(endpoint, request)), None)
+        if chosen is None:
+            addresses.append(None)
+            continue
+        free.remove(chosen)
+        number = chosen.number
+        if number is None:
+            counted[request.direction] += 1
+            number = counted[request.direction]
+        addresses.append(number | (0x80 if request.direction is Direction.IN else 0))
+    return addresses
+
+
+def steer(model: UdcModel, wanted: list[tuple[int, EndpointRequest]]) -> Steering:
+    """Find the fewest fillers that give every endpoint its wanted address.
+
+    `wanted` pairs each bEndpointAddress with what is asked for it, in descriptor order. Where no
+    filler helps, the plain choice of the kernel is returned, and the caller sees the difference.
+    """
+    requests = [request for _, request in wanted]
+    addresses = [address for address, _ in wanted]
+    kinds = sorted({(r.direction, r.transfer_type) for r in requests})
+    amounts = sorted(product(range(MAX_FILLERS_EACH + 1), repeat=len(kinds)), key=sum)
+    for amount in amounts:
+        fillers = [
+            EndpointRequest(direction, transfer_type, FILLER_MAX_PACKET)
+            for count, (direction, transfer_type) in zip(amount, kinds, strict=True)
+            for _ in range(count)
+        ]
+        got = autoconfigure(model, [*fillers, *requests])
+        if None not in got[: len(fillers)] and got[len(fillers) :] == addresses:
+            return Steering(tuple(fillers), tuple(addresses))
+    return Steering((), tuple(autoconfigure(model, requests)))
+
+
+def _fits(endpoint: UdcEndpoint, request: EndpointRequest) -> bool:
+    """As drivers/usb/gadget/udc/core.c, `usb_gadget_ep_match_desc`."""
+    if request.direction not in endpoint.directions or request.max_packet > endpoint.max_packet:
+        return False
+    if request.transfer_type is TransferType.INTERRUPT:
+        return bool(endpoint.types & {TransferType.INTERRUPT, TransferType.BULK})
+    return request.transfer_type in endpoint.types

@@ -1,0 +1,34 @@
+"""pump: the engine of one attachment.
+
+Two streams of work meet here: URBs that travel to the remote device and back (`urbs`), and
+requests on the endpoint files of the replica (`endpoint_files`). A *shaper* per endpoint decides
+how the bytes are cut on either side (`shapers`). The pump owns the stream, the sequence numbers,
+the unlink bookkeeping and the endpoint files while the replica runs; `interface` says what every
+implementation of it offers, `python_pump` is the reference.
+
+This room knows what an endpoint is and nothing of configfs, FunctionFS or controllers.
+"""
+
+from gadgetip.pump.interface import (
+    ControlTimeoutError,
+    EndpointRoute,
+    Pump,
+    PumpListener,
+    Shaping,
+    StallError,
+)
+from gadgetip.pump.python_pump import PythonPump
+from gadgetip.pump.statistics import EndpointStatistics
+from gadgetip.pump.urbs import UrbStream
+
+__all__ = [
+    "ControlTimeoutError",
+    "EndpointRoute",
+    "EndpointStatistics",
+    "Pump",
+    "PumpListener",
+    "PythonPump",
+    "Shaping",
+    "StallError",
+    "UrbStream",
+]

@@ -1,0 +1,121 @@
+"""What every shaper offers, and what it works with.
+
+A `Side` pairs the two ends of one endpoint: the device's, reached by URBs, and the replica's,
+reached through its file. A shaper runs on callbacks while all is well, because that is the path
+that has to be fast; what goes wrong is settled in order by a coroutine, one at a time, which the
+base class starts and cancels.
+"""
+
+import asyncio
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+
+from gadgetip.errors import LinkLostError
+from gadgetip.pump.endpoint_files import ReplicaEndpoint
+from gadgetip.pump.interface import EndpointRoute
+from gadgetip.pump.remote_endpoint import RemoteEndpoint
+from gadgetip.pump.statistics import EndpointStatistics
+from gadgetip.usb import SetupPacket
+
+log = logging.getLogger(__name__)
+
+REARM_S = (0.001, 0.1)
+"""Pause before an endpoint that stalls again and again is armed once more: first and longest."""
+
+
+@dataclass(slots=True)
+class Side:
+    """One endpoint: its route, its two ends, its counters."""
+
+    route: EndpointRoute
+    remote: RemoteEndpoint
+    replica: ReplicaEndpoint
+    statistics: EndpointStatistics = field(default_factory=EndpointStatistics)
+
+
+@dataclass(slots=True)
+class ShaperContext:
+    """What a shaper may ask of the pump that runs it."""
+
+    noticed: Callable[[str], None]
+    device_gone: Callable[[], None]
+
+
+class Shaper(ABC):
+    """The cutting of one piece of work, from `start` to `stop`, as often as the host configures."""
+
+    def __init__(self, sides: list[Side], context: ShaperContext) -> None:
+        self.sides = sides
+        self.context = context
+        self.running = False
+        self._recoveries: dict[int, asyncio.Task[None]] = {}
+
+    def start(self) -> None:
+        """Begin: the endpoints are enabled on both sides and nothing is in flight."""
+        self.running = True
+        self.begin()
+
+    async def stop(self) -> None:
+        """Take everything back on both sides, await it, and forget what had arrived."""
+        self.running = False
+        recoveries = list(self._recoveries.values())
+        for recovery in recoveries:
+            recovery.cancel()
+        await asyncio.gather(*recoveries, return_exceptions=True)
+        await self.cancel()
+        self.forget()
+
+    async def cancel(self) -> None:
+        """Cancel on both sides at once and await every answer."""
+        await asyncio.gather(
+            *(side.remote.unlink_all() for side in self.sides),
+            *(side.replica.cancel_all() for side in self.sides),
+        )
+
+    def claims(self, setup: SetupPacket) -> bool:  # noqa: ARG002 (most shapers claim none)
+        """Whether this control request cancels the shaper's work, as a class-specific reset does.
+
+        The pump then stops the shaper, carries the request, and starts it again.
+        """
+        return False
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Queue the first work on both sides."""
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Drop what has arrived and the place in any protocol; count what is lost."""
+
+    @property
+    @abstractmethod
+    def unconfirmed(self) -> int:
+        """Bytes that the host was told are taken and the device has not confirmed."""
+
+    def hold(self) -> None:
+        """Take nothing more from the host; what was taken goes on to the device."""
+        self.running = False
+
+    def recover(self, side: Side, steps: Coroutine[None, None, None]) -> None:
+        """Run `steps`, which settle a halt or an error of `side`, unless that is under way."""
+        if self.recovering(side):
+            steps.close()
+            return
+        task = asyncio.get_running_loop().create_task(steps)
+        self._recoveries[side.route.address] = task
+        task.add_done_callback(self._recovered)
+
+    def recovering(self, side: Side) -> bool:
+        """Whether a halt or an error of this endpoint is being settled right now."""
+        task = self._recoveries.get(side.route.address)
+        return task is not None and not task.done()
+
+    def _recovered(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None and not isinstance(error, LinkLostError):
+            log.error("recovery failed", exc_info=error)
+            self.context.noticed(f"an endpoint could not be recovered: {error}")

@@ -1,0 +1,282 @@
+"""`bot`: mass storage over the bulk-only transport.
+
+Every command is one command block (CBW) out, a data stage whose length and direction the CBW
+announces, and one status block (CSW) in. Reading the CBW tells exactly what will move, so the
+pieces may be large, and everything the command needs is submitted at once: the CBW, the data and
+the URB that waits for the CSW travel together. Through a plain USB/IP client each of the three
+waits for the one before; here a command costs one round trip.
+
+    COMMAND   a read waits for the host's CBW
+       |      CBW valid: forwarded; data URBs follow it; the URB for the CSW behind them
+     DATA     IN: what returns is written to the host, piece by piece
+       |      OUT: what the host sends is posted, piece by piece
+    STATUS    the next IN URB that returns is the CSW; written to the host, then COMMAND
+
+Where the device does something else (same specification, section 6.7, the thirteen cases):
+
+* it ends the IN data early with a short packet: the next IN URB in line, posted for data that
+  will not come, receives the CSW; URBs left over are unlinked before the next command;
+* it stalls IN: what is behind is unlinked, the host gets what arrived and then a halt, the halt
+  is cleared at the device, and a URB waits for the CSW;
+* it stalls OUT: if the host has more to send, it is halted; if it has sent all, it could only
+  wonder, so the halt is cleared at the device and the CSW tells;
+* it sends a CSW in place of data: recognised by signature and tag, and passed on as it came.
+
+A Bulk-Only Mass Storage Reset ends whatever is under way; after it a CBW is expected.
+"""
+
+import asyncio
+from functools import partial
+
+from gadgetip.pump.remote_endpoint import Outcome
+from gadgetip.pump.shapers.base import REARM_S, Shaper, ShaperContext, Side
+from gadgetip.pump.shapers.bot_wrappers import (
+    CBW_LENGTH,
+    CSW_LENGTH,
+    CommandBlockWrapper,
+    is_bulk_only_reset,
+    is_status_of,
+)
+from gadgetip.usb import SetupPacket
+from gadgetip.wire import RetSubmit
+
+
+class BotShaper(Shaper):
+    """The pair of bulk endpoints of one bulk-only mass storage interface."""
+
+    def __init__(self, out: Side, in_: Side, context: ShaperContext) -> None:
+        super().__init__([out, in_], context)
+        self.out = out
+        self.in_ = in_
+        self._command_bytes = _round_up(CBW_LENGTH, out.route.host_max_packet)
+        self._status_bytes = _round_up(CSW_LENGTH, in_.route.device_max_packet)
+        self._bytes_out = 0
+        self.forget()
+
+    @property
+    def unconfirmed(self) -> int:
+        """Data-out bytes that the device has not confirmed; the host still waits for their CSW."""
+        return self._bytes_out
+
+    def claims(self, setup: SetupPacket) -> bool:
+        """A Bulk-Only Mass Storage Reset cancels the command under way."""
+        return is_bulk_only_reset(setup, self.out.route.interface)
+
+    def begin(self) -> None:
+        """Expect a CBW."""
+        self._expect_command()
+
+    def forget(self) -> None:
+        """Forget the command under way: after this a CBW is expected."""
+        self.out.statistics.discarded += self._bytes_out
+        self._bytes_out = 0
+        self._stalls = 0
+        self._begin_command(CommandBlockWrapper(tag=0, data_length=0, data_in=False))
+
+    # --- the command ------------------------------------------------------------------------
+
+    def _begin_command(self, command: CommandBlockWrapper) -> None:
+        self._command = command
+        self._asked = 0
+        """Data-in bytes asked of the device, or data-out bytes asked of the host."""
+        self._moved = 0
+        """Data-in bytes written to the host, or data-out bytes taken from it."""
+        self._data_over = command.data_length == 0
+        self._status_asked = False
+        self._status_seen = False
+
+    def _expect_command(self) -> None:
+        self._status_seen = False
+        if self.running:
+            self.out.replica.read(self._command_bytes, self._command_read)
+
+    def _command_read(self, error: int, data: memoryview) -> None:
+        if error or not self.running:
+            return
+        command = CommandBlockWrapper.read(data)
+        # What is no CBW is the device's to refuse: it goes there, and the answer comes back.
+        self._begin_command(command or CommandBlockWrapper(tag=0, data_length=0, data_in=False))
+        self._post(data)
+        if self._command.data_length and not self._command.data_in:
+            self._take_data()
+        self._ask()
+
+    def _ask(self) -> None:
+        """Let URBs wait at the device: for the data, as the window allows, then for the CSW."""
+        remote, route = self.in_.remote, self.in_.route
+        if self._command.data_in:
+            while (
+                not self._data_over
+                and self._asked < self._command.data_length
+                and remote.in_flight + self.in_.replica.pending < route.window_urbs
+            ):
+                size = min(route.transfer_bytes, self._command.data_length - self._asked)
+                self._asked += size
+                remote.submit_in(size, partial(self._data_returned, size))
+            if self._asked < self._command.data_length and not self._data_over:
+                return
+        if not self._status_asked:
+            self._status_asked = True
+            remote.submit_in(self._status_bytes, self._status_returned)
+
+    # --- data in ----------------------------------------------------------------------------
+
+    def _data_returned(self, size: int, outcome: Outcome, ret: RetSubmit) -> None:
+        if self._data_over and outcome is Outcome.DONE:
+            # Posted for data that the device ended early: what it sends next is the CSW.
+            self._status_returned(outcome, ret)
+            return
+        if outcome is not Outcome.DONE:
+            self._in_failed(outcome, ret)
+            return
+        self.in_.statistics.urbs += 1
+        short = len(ret.data) < size
+        if short and is_status_of(ret.data, self._command.tag):
+            self._data_over = True
+            self._status_returned(outcome, ret)
+            return
+        self._give(ret.data, ended=short)
+        if self._moved >= self._command.data_length:
+            self._data_over = True
+
+    def _give(self, data: bytes, *, ended: bool) -> None:
+        """Write data to the host; where the device ended early the host must see a short packet."""
+        self._moved += len(data)
+        if data:
+            self.in_.replica.write(data, partial(self._given, len(data)))
+        if ended:
+            self._data_over = True
+            on_a_packet = self._moved % self.in_.route.host_max_packet == 0
+            if on_a_packet and self._moved < self._command.data_length:
+                self.in_.replica.write(b"", partial(self._given, 0))
+
+    def _given(self, size: int, error: int) -> None:
+        if error:
+            self.in_.statistics.discarded += size
+            return
+        self.in_.statistics.moved += size
+        if self.running and not self.recovering(self.in_) and not self._status_asked:
+            self._ask()
+
+    # --- data out ---------------------------------------------------------------------------
+
+    def _take_data(self) -> None:
+        replica, route = self.out.replica, self.out.route
+        while (
+            self.running
+            and not self._data_over
+            and self._asked < self._command.data_length
+            and replica.pending + self.out.remote.in_flight < route.window_urbs
+        ):
+            size = min(route.transfer_bytes, self._command.data_length - self._asked)
+            self._asked += size
+            replica.read(_round_up(size, route.host_max_packet), self._data_taken)
+
+    def _data_taken(self, error: int, data: memoryview) -> None:
+        if error:
+            return
+        if self._data_over:
+            self.out.statistics.discarded += len(data)
+            return
+        self._moved += len(data)
+        self._post(data)
+        if self._moved >= self._command.data_length:
+            self._data_over = True
+            self._finish()
+        else:
+            self._take_data()
+
+    def _post(self, data: memoryview) -> None:
+        size = len(data)
+        self._bytes_out += size
+        self.out.remote.submit_out(data, partial(self._posted, size))
+
+    def _posted(self, size: int, outcome: Outcome, ret: RetSubmit) -> None:
+        self._bytes_out -= size
+        statistics = self.out.statistics
+        statistics.urbs += 1
+        if outcome is Outcome.DONE:
+            statistics.moved += size
+            if not self._data_over and not self._command.data_in:
+                self._take_data()
+            return
+        statistics.moved += min(ret.actual_length, size)
+        statistics.discarded += size - min(ret.actual_length, size)
+        if outcome is Outcome.GONE:
+            self.context.device_gone()
+        elif outcome is not Outcome.CANCELLED and self.running:
+            if outcome is Outcome.FAILED:
+                self._failed(self.out, ret)
+            self.recover(self.out, self._settle_out_halt())
+
+    # --- status -----------------------------------------------------------------------------
+
+    def _status_returned(self, outcome: Outcome, ret: RetSubmit) -> None:
+        if outcome is not Outcome.DONE:
+            self._in_failed(outcome, ret)
+            return
+        self._stalls = 0
+        self._status_seen = True
+        self.in_.statistics.urbs += 1
+        self.in_.replica.write(ret.data, partial(self._given, len(ret.data)))
+        self._finish()
+
+    def _finish(self) -> None:
+        """Go on to the next command once the status is there and the host has sent its data."""
+        if not (self._status_seen and self._data_over) or self.recovering(self.out):
+            return
+        if self.in_.remote.in_flight:
+            self.recover(self.in_, self._retire_leftovers())
+        else:
+            self._expect_command()
+
+    async def _retire_leftovers(self) -> None:
+        await self.in_.remote.unlink_all()
+        self._expect_command()
+
+    # --- what goes wrong --------------------------------------------------------------------
+
+    def _in_failed(self, outcome: Outcome, ret: RetSubmit) -> None:
+        if outcome is Outcome.GONE:
+            self.context.device_gone()
+        elif outcome is not Outcome.CANCELLED and self.running:
+            if outcome is Outcome.FAILED:
+                self._failed(self.in_, ret)
+            self.recover(self.in_, self._settle_in_halt(ret.data))
+
+    def _failed(self, side: Side, ret: RetSubmit) -> None:
+        side.statistics.errors += 1
+        self.context.noticed(
+            f"endpoint 0x{side.route.address:02x} failed at the device (status {ret.status}): "
+            "halted towards the host, whose driver recovers"
+        )
+
+    async def _settle_in_halt(self, partial: bytes) -> None:
+        self.in_.statistics.halts += 1
+        await self.in_.remote.unlink_all()
+        if partial and not self._data_over:
+            self._give(partial, ended=False)
+        self._data_over = self._data_over or self._command.data_in
+        await self.in_.replica.drained()
+        await self.in_.replica.halt()
+        await self.in_.remote.clear_halt()
+        if self._stalls:
+            await asyncio.sleep(min(REARM_S[0] * 2 ** (self._stalls - 1), REARM_S[1]))
+        self._stalls += 1
+        self._status_asked = True
+        self.in_.remote.submit_in(self._status_bytes, self._status_returned)
+
+    async def _settle_out_halt(self) -> None:
+        self.out.statistics.halts += 1
+        host_has_more = not self._data_over and not self._command.data_in
+        self._data_over = self._data_over or not self._command.data_in
+        await self.out.remote.unlink_all()
+        if host_has_more:
+            await self.out.replica.cancel_all()
+            await self.out.replica.halt()
+        await self.out.remote.clear_halt()
+        asyncio.get_running_loop().call_soon(self._finish)
+
+
+def _round_up(size: int, packet: int) -> int:
+    return -(-size // packet) * packet

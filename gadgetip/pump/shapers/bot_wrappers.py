@@ -1,0 +1,53 @@
+"""The two wrappers of the bulk-only transport, as far as a shaper has to read them.
+
+Source: USB Mass Storage Class, Bulk-Only Transport 1.0, sections 5.1 (CBW) and 5.2 (CSW), 3.1
+(Bulk-Only Mass Storage Reset).
+"""
+
+import struct
+from dataclasses import dataclass
+
+from gadgetip.usb import Recipient, RequestType, SetupPacket
+
+CBW_LENGTH = 31
+CSW_LENGTH = 13
+_CBW = struct.Struct("<4sIIBBB")
+_CSW = struct.Struct("<4sIIB")
+RESET_REQUEST = 0xFF
+
+
+@dataclass(frozen=True, slots=True)
+class CommandBlockWrapper:
+    """What a host announces: `data_length` bytes will move, `data_in` tells where to."""
+
+    tag: int
+    data_length: int
+    data_in: bool
+
+    @classmethod
+    def read(cls, data: bytes | memoryview) -> "CommandBlockWrapper | None":
+        """The wrapper in `data`, or None where that is no valid CBW (6.2.1)."""
+        if len(data) != CBW_LENGTH:
+            return None
+        signature, tag, length, flags, _, _ = _CBW.unpack_from(data)
+        if signature != b"USBC":
+            return None
+        return cls(tag=tag, data_length=length, data_in=bool(flags & 0x80))
+
+
+def is_status_of(data: bytes | memoryview, tag: int) -> bool:
+    """Whether `data` is the CSW that answers the command with this tag (6.3)."""
+    if len(data) != CSW_LENGTH:
+        return False
+    signature, status_tag, _, _ = _CSW.unpack(data)
+    return bool(signature == b"USBS" and status_tag == tag)
+
+
+def is_bulk_only_reset(setup: SetupPacket, interface: int) -> bool:
+    """Whether a control request is the Bulk-Only Mass Storage Reset of this interface (3.1)."""
+    return (
+        setup.type is RequestType.CLASS
+        and setup.recipient is Recipient.INTERFACE
+        and setup.bRequest == RESET_REQUEST
+        and setup.wIndex & 0xFF == interface
+    )

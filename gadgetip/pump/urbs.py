@@ -1,0 +1,302 @@
+"""The URBs of one imported device: many in flight over one stream.
+
+A submit gets a sequence number and a callback; whatever becomes of it, the callback is called
+exactly once, with the device's RET_SUBMIT or with one made here that says why there is none
+(unlinked, or the link ended). An unlink is a question, not an order: the answer may cross it.
+The rules for that race are the kernel's (drivers/usb/usbip/stub_rx.c, `stub_recv_cmd_unlink`):
+
+* RET_UNLINK with a non-zero status: the URB is gone and no RET_SUBMIT follows;
+* RET_UNLINK with 0: the URB had completed. Its RET_SUBMIT has come, or may still come, or is
+  lost. The callback is not kept waiting for it; one that comes later is counted and dropped.
+
+What is sent within one turn of the event loop leaves in one system call.
+"""
+
+import asyncio
+import errno
+import logging
+import socket
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+
+from gadgetip.errors import GadgetipError, LinkLostError
+from gadgetip.pump.interface import ControlTimeoutError, StallError
+from gadgetip.usb import Direction, SetupPacket
+from gadgetip.wire import (
+    NEED_DATA,
+    ClientConnection,
+    CmdSubmit,
+    CmdUnlink,
+    ConnectionClosed,
+    RetSubmit,
+    RetUnlink,
+    TransferFlag,
+)
+from gadgetip.wire import Direction as WireDirection
+
+log = logging.getLogger(__name__)
+
+OnReturn = Callable[[RetSubmit], None]
+RECEIVE_BYTES = 256 * 1024
+MAX_SEND_BUFFERS = 64
+NO_SETUP = bytes(8)
+UNLINK_LIMIT_S = 5.0
+SCATTER_GATHER_FROM = 64 * 1024
+"""From this length on the stub is asked to use a scatter list: a single kmalloc of that size may
+fail on a server whose memory is fragmented, and the stub then gives the device up for good."""
+
+
+class UrbStream:
+    """Submits, unlinks and control requests over the stream of one imported device."""
+
+    def __init__(
+        self,
+        stream: socket.socket,
+        connection: ClientConnection,
+        devid: int,
+        *,
+        next_seqnum: int = 1,
+    ) -> None:
+        self.stream = stream
+        self.connection = connection
+        self.devid = devid
+        self.next_seqnum = next_seqnum
+        self.late_returns = 0
+        self.ended: GadgetipError | None = None
+        self.on_ended: Callable[[GadgetipError], None] | None = None
+        self._in_flight: dict[int, OnReturn] = {}
+        self._unlinks: dict[int, int] = {}
+        self._outgoing: deque[memoryview] = deque()
+        self._flush_due = False
+        self._blocked = False
+        self._buffer = bytearray(RECEIVE_BYTES)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def attach(self) -> "UrbStream":
+        """Start to read and write on the running event loop; returns itself."""
+        self._loop = asyncio.get_running_loop()
+        self.stream.setblocking(False)
+        self._loop.add_reader(self.stream, self._readable)
+        return self
+
+    def detach(self) -> None:
+        """Leave the event loop; the stream stays open and may be taken by another one."""
+        if self._loop is not None:
+            self._loop.remove_reader(self.stream)
+            self._loop.remove_writer(self.stream)
+            self._loop = None
+
+    def submit(
+        self,
+        ep: int,
+        direction: Direction,
+        length: int,
+        on_return: OnReturn,
+        *,
+        data: bytes | memoryview = b"",
+        setup: bytes = NO_SETUP,
+        interval: int = 0,
+    ) -> int:
+        """Send one CMD_SUBMIT and return its seqnum; `on_return` is called once with the answer."""
+        seqnum = self.next_seqnum
+        self.next_seqnum = seqnum + 1 if seqnum < 0xFFFFFFFF else 1
+        if self.ended is not None:
+            self._soon(on_return, seqnum, -errno.ESHUTDOWN)
+            return seqnum
+        flags = TransferFlag.DIR_IN if direction is Direction.IN else TransferFlag(0)
+        if length >= SCATTER_GATHER_FROM:
+            flags |= TransferFlag.DMA_MAP_SG
+        self._in_flight[seqnum] = on_return
+        self._send(
+            self.connection.send(
+                CmdSubmit(
+                    seqnum=seqnum,
+                    devid=self.devid,
+                    direction=WireDirection(direction),
+                    ep=ep,
+                    transfer_flags=flags,
+                    transfer_buffer_length=length,
+                    interval=interval,
+                    setup=setup,
+                    data=data,
+                )
+            )
+        )
+        return seqnum
+
+    def unlink(self, seqnum: int) -> None:
+        """Ask the server to take one URB back; its callback tells how that went."""
+        if seqnum not in self._in_flight or self.ended is not None:
+            return
+        unlink_seqnum = self.next_seqnum
+        self.next_seqnum = unlink_seqnum + 1 if unlink_seqnum < 0xFFFFFFFF else 1
+        self._unlinks[unlink_seqnum] = seqnum
+        self._send(
+            self.connection.send(
+                CmdUnlink(seqnum=unlink_seqnum, devid=self.devid, unlink_seqnum=seqnum)
+            )
+        )
+
+    async def control(self, setup: SetupPacket, data: bytes = b"", *, limit_s: float) -> bytes:
+        """One control request on endpoint 0.
+
+        `data` is the data stage of an OUT request and as long as wLength says. Returns the data
+        stage of an IN request. Raises `StallError` when the device refuses, `ControlTimeoutError`
+        when it does not answer within `limit_s` seconds (the request is unlinked first), and
+        `LinkLostError` when the stream ended meanwhile.
+        """
+        answer: asyncio.Future[RetSubmit] = asyncio.get_running_loop().create_future()
+
+        def returned(ret: RetSubmit) -> None:
+            if not answer.done():
+                answer.set_result(ret)
+
+        seqnum = self.submit(
+            0, setup.direction, setup.wLength, returned, data=data, setup=setup.pack()
+        )
+        try:
+            async with asyncio.timeout(limit_s):
+                ret = await answer
+        except TimeoutError:
+            self.unlink(seqnum)
+            raise ControlTimeoutError(
+                f"the device did not answer within {limit_s:g} s: {setup}"
+            ) from None
+        if self.ended is not None:
+            raise self.ended
+        if ret.status != 0:
+            raise StallError(ret.status)
+        return bytes(ret.data)
+
+    async def unlinked(self, seqnums: list[int]) -> None:
+        """Unlink all of `seqnums` and wait until each is settled.
+
+        Their callbacks are called as for any URB. A server that does not answer within
+        `UNLINK_LIMIT_S` breaks the protocol: the stream is given up.
+        """
+        if not seqnums or self.ended is not None:
+            return
+        settled = asyncio.Event()
+        left = set(seqnums) & self._in_flight.keys()
+
+        def wrap(seqnum: int, inner: OnReturn) -> OnReturn:
+            def returned(ret: RetSubmit) -> None:
+                left.discard(seqnum)
+                inner(ret)
+                if not left:
+                    settled.set()
+
+            return returned
+
+        for seqnum in list(left):
+            self._in_flight[seqnum] = wrap(seqnum, self._in_flight[seqnum])
+            self.unlink(seqnum)
+        if not left:
+            return
+        try:
+            async with asyncio.timeout(UNLINK_LIMIT_S):
+                await settled.wait()
+        except TimeoutError:
+            self._end(LinkLostError(f"the server left {len(left)} CMD_UNLINK unanswered"))
+
+    def close(self) -> None:
+        """End the stream from our side; the server resets the device."""
+        self.detach()
+        self.stream.close()
+
+    def _soon(self, on_return: OnReturn, seqnum: int, status: int) -> None:
+        asyncio.get_running_loop().call_soon(
+            on_return, RetSubmit(seqnum=seqnum, status=status, actual_length=0)
+        )
+
+    def _send(self, message: bytes) -> None:
+        self._outgoing.append(memoryview(message))
+        if not self._flush_due and not self._blocked and self._loop is not None:
+            self._flush_due = True
+            self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_due = False
+        outgoing = self._outgoing
+        while outgoing and self._loop is not None:
+            try:
+                sent = self.stream.sendmsg(list(islice(outgoing, MAX_SEND_BUFFERS)))
+            except BlockingIOError:
+                if not self._blocked:
+                    self._blocked = True
+                    self._loop.add_writer(self.stream, self._flush)
+                return
+            except OSError as error:
+                self._end(_link_error(error))
+                return
+            while sent:
+                if sent >= len(outgoing[0]):
+                    sent -= len(outgoing.popleft())
+                else:
+                    outgoing[0] = outgoing[0][sent:]
+                    sent = 0
+        if self._blocked and self._loop is not None:
+            self._blocked = False
+            self._loop.remove_writer(self.stream)
+
+    def _readable(self) -> None:
+        try:
+            received = self.stream.recv_into(self._buffer)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._end(_link_error(error))
+            return
+        try:
+            if received:
+                self.connection.receive_data(memoryview(self._buffer)[:received])
+            else:
+                self.connection.receive_eof()
+            while (event := self.connection.next_event()) is not NEED_DATA:
+                if isinstance(event, RetSubmit):
+                    self._returned(event)
+                elif isinstance(event, RetUnlink):
+                    self._unlinked(event)
+                elif isinstance(event, ConnectionClosed):
+                    self._end(LinkLostError("the server closed the connection"))
+                    return
+        except GadgetipError as error:
+            self._end(error)
+
+    def _returned(self, ret: RetSubmit) -> None:
+        on_return = self._in_flight.pop(ret.seqnum, None)
+        if on_return is None:
+            self.late_returns += 1
+            return
+        on_return(ret)
+
+    def _unlinked(self, ret: RetUnlink) -> None:
+        seqnum = self._unlinks.pop(ret.seqnum, None)
+        on_return = self._in_flight.pop(seqnum, None) if seqnum is not None else None
+        if on_return is not None and seqnum is not None:
+            on_return(RetSubmit(seqnum=seqnum, status=-errno.ECONNRESET, actual_length=0))
+
+    def _end(self, reason: GadgetipError) -> None:
+        if self.ended is not None:
+            return
+        self.ended = reason
+        log.debug("the stream ended: %s", reason)
+        self.detach()
+        abandoned, self._in_flight = self._in_flight, {}
+        self._unlinks.clear()
+        self._outgoing.clear()
+        for seqnum, on_return in abandoned.items():
+            on_return(RetSubmit(seqnum=seqnum, status=-errno.ESHUTDOWN, actual_length=0))
+        if self.on_ended is not None:
+            self.on_ended(reason)
+
+
+def _link_error(error: OSError) -> LinkLostError:
+    if error.errno == errno.ECONNRESET:
+        return LinkLostError("the server reset the connection")
+    if error.errno == errno.ECONNABORTED:
+        return LinkLostError("the connection was aborted on this machine")
+    if error.errno in {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}:
+        return LinkLostError("the server does not answer any more")
+    return LinkLostError(f"the connection broke: {error.strerror or error}")

@@ -1,0 +1,26 @@
+"""remote: what a server offers.
+
+Lists what a server exports, imports one device of it, and reads what the device says of itself.
+What comes out is an `ImportedDevice`: a stream that carries URBs and the device's identity. This
+room knows no gadget and no vhci.
+"""
+
+from gadgetip.remote.descriptors import read_device_tree
+from gadgetip.remote.finding import find_and_import
+from gadgetip.remote.operations import (
+    ImportedDevice,
+    import_device,
+    is_still_exported,
+    list_devices,
+)
+from gadgetip.remote.selector import DeviceSelector
+
+__all__ = [
+    "DeviceSelector",
+    "ImportedDevice",
+    "find_and_import",
+    "import_device",
+    "is_still_exported",
+    "list_devices",
+    "read_device_tree",
+]

@@ -1,0 +1,104 @@
+"""DEVICE, as people name a device at the command line.
+
+    1-1.4               its bus id at the server, or the name it is published as
+    0781:5581           VID:PID
+    serial=4C53*        its serial number
+    name=*Cruzer*       its product name, alone or behind the manufacturer's
+    class=08/06/50      the class of the device or of one of its interfaces; parts may be left out
+
+Values are globs. What a server's list shows (bus id, VID:PID, the device's class, sometimes the
+interfaces') can be told at once; a serial number, a name, and the interfaces of a device that
+lists none are known only to whoever imports it. A selector therefore answers yes, no, or None:
+"import it and look".
+"""
+
+import re
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from gadgetip.errors import UsageError
+from gadgetip.usb import DeviceTree, class_code
+from gadgetip.wire import BUSID_BYTES, DeviceRecord
+
+_ID = re.compile(r"[0-9a-fA-F?*\[\]]{1,10}:[0-9a-fA-F?*\[\]]{1,10}")
+_KEYS = ("serial", "name", "class")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSelector:
+    """One DEVICE argument: the key it goes by, and the glob that the value must match."""
+
+    key: str
+    pattern: str
+
+    @classmethod
+    def parse(cls, text: str) -> "DeviceSelector":
+        """Read a DEVICE argument; raises `UsageError` with the forms that are understood."""
+        if _ID.fullmatch(text):
+            return cls("id", text.lower())
+        key, equals, value = text.partition("=")
+        if equals:
+            if key not in _KEYS or not value:
+                raise UsageError(
+                    f"{text!r} is no device: write BUSID, VID:PID, serial=S, name=GLOB "
+                    "or class=08/06/50"
+                )
+            return cls(key, _full_class(value) if key == "class" else value)
+        if not text or len(text.encode()) >= BUSID_BYTES or any(c.isspace() for c in text):
+            raise UsageError(f"{text!r} is no bus id: it has 1 to 31 bytes and no spaces")
+        return cls("busid", text)
+
+    def matches_record(self, record: DeviceRecord) -> bool | None:
+        """Whether the list's entry fits; None where only an import can tell."""
+        if self.key == "busid":
+            return record.busid == self.pattern
+        if self.key == "id":
+            return fnmatchcase(f"{record.idVendor:04x}:{record.idProduct:04x}", self.pattern)
+        if self.key == "class":
+            codes = [
+                class_code(record.bDeviceClass, record.bDeviceSubClass, record.bDeviceProtocol)
+            ]
+            codes += [
+                class_code(i.bInterfaceClass, i.bInterfaceSubClass, i.bInterfaceProtocol)
+                for i in record.interfaces
+            ]
+            if any(fnmatchcase(code, self.pattern) for code in codes):
+                return True
+            return None if not record.interfaces else False
+        return None
+
+    def matches_tree(self, tree: DeviceTree) -> bool:
+        """Whether a device fits, once its descriptors and strings have been read."""
+        device, strings = tree.device, tree.strings
+        if self.key == "id":
+            return fnmatchcase(f"{device.idVendor:04x}:{device.idProduct:04x}", self.pattern)
+        if self.key == "serial":
+            serial = strings.get(device.iSerialNumber) if device.iSerialNumber else None
+            return serial is not None and fnmatchcase(serial, self.pattern)
+        if self.key == "name":
+            product = (strings.get(device.iProduct) or "") if device.iProduct else ""
+            maker = (strings.get(device.iManufacturer) or "") if device.iManufacturer else ""
+            return any(
+                fnmatchcase(name, self.pattern) for name in (product, f"{maker} {product}".strip())
+            )
+        codes = {class_code(device.bDeviceClass, device.bDeviceSubClass, device.bDeviceProtocol)}
+        for configuration in tree.configurations:
+            codes |= {
+                class_code(
+                    setting.descriptor.bInterfaceClass,
+                    setting.descriptor.bInterfaceSubClass,
+                    setting.descriptor.bInterfaceProtocol,
+                )
+                for setting in configuration.settings
+            }
+        return any(fnmatchcase(code, self.pattern) for code in codes)
+
+    def __str__(self) -> str:
+        return self.pattern if self.key in {"busid", "id"} else f"{self.key}={self.pattern}"
+
+
+def _full_class(value: str) -> str:
+    parts = value.lower().split("/")
+    if len(parts) > 3 or not all(re.fullmatch(r"[0-9a-f?*\[\]]+", part) for part in parts):
+        raise UsageError(f"class={value} is no class: write CLASS/SUBCLASS/PROTOCOL in hex")
+    return "/".join([*parts, "*", "*"][:3])

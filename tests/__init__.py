@@ -1,0 +1,1 @@
+"""Tests of gadgetip: `unit` anywhere, `system` inside the bench that `machine` boots."""

@@ -1,0 +1,176 @@
+"""Finds Debian's kernel package, downloads it, and unpacks it into the cache. Installs nothing.
+
+The tests need the drivers of Linux 6.12 or later as modules: the distribution's own kernel where
+that is new enough, else the newest `linux-image-6.12.N+debNN-amd64` that apt knows. The flavours
+`cloud` and `rt` lack drivers or behave differently; `-unsigned` and `-dbg` are not for booting.
+
+A kernel is unpacked beside the cache and renamed into it when complete: what is in the cache is
+whole. `GADGETIP_KERNEL` names another unpacked kernel (a directory with boot/ and lib/modules/).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.machine import places
+from tests.machine.errors import BenchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SERIES = (6, 12)
+METAPACKAGE = "linux-image-amd64"
+
+_NAME = re.compile(r"linux-image-(\d+(?:\.\d+)+)(?:\+deb\d+(?:\.\d+)?)?(?:-\d+)?-amd64")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """An unpacked kernel."""
+
+    root: Path
+    release: str
+
+    @property
+    def image(self) -> Path:
+        """The file that boots."""
+        return self.root / "boot" / f"vmlinuz-{self.release}"
+
+
+def number(package: str) -> tuple[int, ...] | None:
+    """The kernel's number in a package name; None for any other package and other flavours."""
+    match = _NAME.fullmatch(package)
+    return tuple(int(part) for part in match[1].split(".")) if match else None
+
+
+def choose(packages: Iterable[str], own: str | None) -> str | None:
+    """The package to boot, out of all names apt knows and the one the distribution stands for."""
+    own_number = number(own) if own else None
+    if own_number is not None and own_number >= SERIES:
+        return own
+    numbered = [(found, name) for name in packages if (found := number(name)) is not None]
+    return max((entry for entry in numbered if entry[0][:2] == SERIES), default=(None, None))[1]
+
+
+def dependency(record: str) -> str | None:
+    """The kernel package in the `Depends` field of the metapackage's record."""
+    match = re.search(r"^Depends:.*?(linux-image-[^\s,]+)", record, re.MULTILINE)
+    return match[1] if match else None
+
+
+def obtain(*, newest: bool) -> Kernel:
+    """A kernel that can be booted: the newest in apt if asked for or if none is cached yet."""
+    override = os.environ.get("GADGETIP_KERNEL")
+    if override:
+        return unpacked(Path(override).resolve())
+    if not newest and (kernel := newest_cached()):
+        return kernel
+    try:
+        return _download()
+    except (BenchError, subprocess.CalledProcessError) as error:
+        kernel = newest_cached()
+        if kernel is None:
+            raise BenchError(f"no kernel package through apt: {error}") from error
+        print(f"kernel: apt has none to offer ({error}); the cached {kernel.release} stays in use")
+        return kernel
+
+
+def newest_cached() -> Kernel | None:
+    """The newest kernel of the cache."""
+    kernels = [unpacked(path) for path in _directory().glob("[0-9]*")]
+    return max(kernels, key=lambda kernel: _sortable(kernel.release), default=None)
+
+
+def unpacked(root: Path) -> Kernel:
+    """The kernel in a directory; raises unless the image, the modules and their index are there."""
+    releases = [path.name.removeprefix("vmlinuz-") for path in root.glob("boot/vmlinuz-*")]
+    if len(releases) != 1:
+        raise BenchError(f"{root} has {len(releases)} boot/vmlinuz-* files instead of one")
+    if not (root / "lib/modules" / releases[0] / "modules.dep.bin").exists():
+        raise BenchError(f"{root}/lib/modules/{releases[0]} has no index: run depmod -b {root}")
+    return Kernel(root, releases[0])
+
+
+def _sortable(release: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", release)]
+
+
+def _directory() -> Path:
+    return places.cache() / "kernel"
+
+
+def _download() -> Kernel:
+    package = _find()
+    if package is None:
+        print("kernel: apt knows no fitting package yet, updating its lists")
+        _run([*_as_root(), "apt-get", "update", "-q", "-o", "DPkg::Lock::Timeout=300"])
+        package = _find()
+    if package is None:
+        raise BenchError(f"apt knows no {METAPACKAGE} of {SERIES} or later, nor 6.12.N+debNN")
+    version = _field(_output("apt-cache", "show", "--no-all-versions", package), "Version")
+    directory = _directory()
+    final = directory / version
+    if final.exists():
+        print(f"kernel: {package} {version} (cached)")
+        return unpacked(final)
+    print(f"kernel: downloading {package} {version}", flush=True)
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=directory) as partial:
+        root = Path(partial, "root")
+        # As whoever runs this: apt's own user may not write here.
+        options = ["-q", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=3"]
+        _run(["apt-get", "download", *options, f"{package}={version}"], cwd=Path(partial))
+        (archive,) = Path(partial).glob("*.deb")
+        print("kernel: unpacking", flush=True)
+        _run(["dpkg-deb", "-x", str(archive), str(root)])
+        _index(root)
+        unpacked(root)
+        shutil.rmtree(root / "usr", ignore_errors=True)  # documentation
+        try:
+            root.rename(final)
+        except OSError:
+            if not final.exists():  # else another process was faster: theirs is as good
+                raise
+    print(f"kernel: {final}")
+    return unpacked(final)
+
+
+def _index(root: Path) -> None:
+    for modules in (root / "lib/modules").iterdir():
+        _run(["depmod", "-b", str(root), modules.name])
+
+
+def _find() -> str | None:
+    record = _output("apt-cache", "show", "--no-all-versions", METAPACKAGE)
+    names = _output("apt-cache", "pkgnames", "linux-image-").split()
+    return choose(names, dependency(record))
+
+
+def _field(record: str, name: str) -> str:
+    match = re.search(rf"^{name}: (.+)$", record, re.MULTILINE)
+    if match is None:
+        raise BenchError(f"apt's record has no {name}")
+    return match[1]
+
+
+def _as_root() -> list[str]:
+    return [] if os.geteuid() == 0 else ["sudo"]
+
+
+def _output(*command: str) -> str:
+    """What a question to apt is answered with; nothing where apt knows nothing."""
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return done.stdout
+
+
+def _run(command: list[str], cwd: Path | None = None) -> None:
+    # depmod is in /usr/sbin, which is not on every user's path.
+    environment = os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
+    subprocess.run(command, check=True, cwd=cwd, env=environment, stdin=subprocess.DEVNULL)

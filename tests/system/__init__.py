@@ -1,0 +1,1 @@
+"""Tests inside the bench: real kernels, no mocks of them."""
