@@ -22,7 +22,7 @@ PACKAGES := \
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
-	-o Acquire::Retries=3
+	-o Acquire::Retries=3 -o Dpkg::Use-Pty=0
 
 # A hung machine says where, and ends, after so many seconds.
 SYSTEM_LIMIT ?= 1500

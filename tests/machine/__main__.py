@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 TIMED_OUT = 124  # as timeout(1) has it
+GONE = 255
 KERNEL_LOG_LINES = 60
 KEPT_RUNS = 8
 
@@ -84,7 +85,7 @@ def execute(machine: boot.Machine, command: list[str], limit: float | None) -> i
     except MachineGone:
         say("the machine ended under the command. The end of its kernel log:")
         print(boot.console_tail(machine.console, KERNEL_LOG_LINES), flush=True)
-        return 255
+        return GONE
     finally:
         agent.close()
 
@@ -98,7 +99,7 @@ def run(options: argparse.Namespace) -> int:
         status = execute(machine, options.command, options.limit)
     finally:
         machine.kill()
-    if status:
+    if status not in (0, TIMED_OUT, GONE):  # those two have shown it
         say(f"status {status}. The end of the guest's kernel log:")
         print(boot.console_tail(machine.console, KERNEL_LOG_LINES), flush=True)
     say(f"kernel log {machine.console}")
@@ -193,12 +194,16 @@ def kept(options: argparse.Namespace) -> boot.Machine:
 
 
 def forget_old_runs() -> None:
-    """Remove the logs of all but the last few private machines."""
-    old = sorted(places.machines().glob("run-*"))[:-KEPT_RUNS]
-    for directory in old:
+    """Remove all but the last few private machines, and what killed ones left in /tmp."""
+    runs = sorted(places.machines().glob("run-*"))
+    for number, directory in enumerate(runs, start=1):
         machine = boot.load(directory)
-        if machine is None or not machine.alive:
-            shutil.rmtree(directory)
+        if machine is not None and machine.alive:
+            continue
+        if machine is not None:
+            machine.kill()
+        if number <= len(runs) - KEPT_RUNS:
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -183,8 +183,8 @@ class Session:
                 self._command.type(unpack(message["data"]))
             case "resize" if self._command is not None:
                 self._command.resize(message["rows"], message["columns"])
-            case "cancel" if self._command is not None:
-                os.killpg(self._command.process.pid, signal.SIGKILL)
+            case "signal" if self._command is not None:
+                os.killpg(self._command.process.pid, message["number"])
             case "blocked":
                 running = None if self._command is None else self._command.process.pid
                 self._send({"is": "blocked", "text": guest.where_it_hangs(running)})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import secrets
 import select
+import signal
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -115,6 +117,14 @@ class Agent:
         except (OutOfTime, MachineGone):
             return None
         return str(message["text"])
+
+    def abort(self, limit: float, output: Callable[[bytes], object]) -> None:
+        """Have Python programs print where they are, which ends them; hand on what they print."""
+        self.send({"do": "signal", "number": int(signal.SIGABRT)})
+        deadline = time.monotonic() + limit
+        with contextlib.suppress(OutOfTime, MachineGone):
+            while self.progress(self.receive(deadline), output) is None:
+                pass
 
     def type(self, data: bytes) -> None:
         """What a person typed on the command's terminal."""

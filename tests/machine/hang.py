@@ -1,9 +1,10 @@
 """What is said of a guest whose command ran out of time, before the guest is killed.
 
-Three voices, from the one that says most to the one that is always there: the agent inside; the
-magic SysRq key, pressed through QEMU's keyboard; and a non-maskable interrupt, on which the guest
-panics and prints the stack of the processor that took it. Each is asked only if the one before
-stayed silent. QEMU adds where each processor stands.
+Three voices, from the one that says most to the one that is always there: the agent inside, which
+also makes Python programs print their own stacks; the magic SysRq key, pressed through QEMU's
+keyboard; and a non-maskable interrupt, on which the guest panics and prints the stack of the
+processor that took it. Each is asked only if the one before stayed silent. QEMU adds where each
+processor stands.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ def report(machine: Machine, agent: Agent, output: Callable[[bytes], object]) ->
     else:
         parts.append(seen)
         time.sleep(KERNEL_PAUSE)
+        agent.abort(KERNEL_PAUSE, output)
     with machine.console.open("rb") as log:
         log.seek(start)
         said = log.read().decode(errors="replace").replace("\r", "").strip()
@@ -46,15 +48,15 @@ def _through_monitor(machine: Machine, start: int) -> list[str]:
     parts = []
     try:
         with Monitor(machine.monitor) as monitor:
+            registers = monitor.human("info registers -a").splitlines()
+            parts += [line.strip() for line in registers if line.startswith(("CPU#", "RIP="))]
             for key in ("w", "l"):
                 monitor.human(f"sendkey alt-sysrq-{key}")
                 time.sleep(KERNEL_PAUSE / 2)
             if machine.console.stat().st_size == start:
                 parts.append("nor does its kernel to the SysRq key: sent it an NMI")
-                monitor.execute("inject-nmi")
+                monitor.execute("inject-nmi")  # the guest panics, which ends QEMU
                 time.sleep(KERNEL_PAUSE)
-            registers = monitor.human("info registers -a").splitlines()
     except BenchError as error:
-        return [*parts, str(error)]
-    standing = [line.strip() for line in registers if line.startswith(("CPU#", "RIP="))]
-    return [*parts, *standing]
+        parts.append(str(error))
+    return parts

@@ -36,13 +36,16 @@ class Monitor:
     def execute(self, command: str, **arguments: object) -> Any:
         """One QMP command; what it returns."""
         request = {"execute": command, "arguments": arguments}
-        self._connection.sendall(json.dumps(request).encode() + b"\n")
-        while line := self._lines.readline():
-            answer = json.loads(line)
-            if "error" in answer:
-                raise BenchError(f"QEMU refuses {command}: {answer['error']['desc']}")
-            if "return" in answer:
-                return answer["return"]
+        try:
+            self._connection.sendall(json.dumps(request).encode() + b"\n")
+            while line := self._lines.readline():
+                answer = json.loads(line)
+                if "error" in answer:
+                    raise BenchError(f"QEMU refuses {command}: {answer['error']['desc']}")
+                if "return" in answer:
+                    return answer["return"]
+        except OSError as error:
+            raise BenchError(f"QEMU does not answer to {command}: {error}") from error
         raise BenchError(f"QEMU ended during {command}")
 
     def human(self, line: str) -> str:

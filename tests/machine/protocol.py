@@ -5,7 +5,7 @@ vanished in the middle of a line leaves half of it behind, so a client opens wit
 `hello` that carries a nonce, and ignores everything until the answer with its nonce. A line that is
 no JSON object is such a remainder and is dropped.
 
-To the agent (`do`): hello, exec, input, resize, cancel, blocked.
+To the agent (`do`): hello, exec, input, resize, signal, blocked.
 From the agent (`is`): hello, output, exit, blocked, error.
 """
 
