@@ -30,7 +30,7 @@ DEMO_LIMIT ?= 600
 PERFORMANCE_LIMIT ?= 1500
 MEMORY ?= 3G
 
-.PHONY: help setup packages kernel check format unit system test demo bench \
+.PHONY: help setup packages kernel check format unit system test demo bench captures \
 	bench-up bench-exec bench-shell bench-log bench-down clean
 
 help:  ## List what there is
@@ -86,6 +86,11 @@ demo: setup kernel  ## See a device reborn, in a virtual machine
 
 bench: setup kernel  ## Measure, in a virtual machine
 	$(MACHINE) run --limit $(PERFORMANCE_LIMIT) --memory $(MEMORY) -- python -m tests.performance
+
+captures: setup kernel  ## Record the kernel's own conversations anew, as test vectors
+	$(MACHINE) run --limit $(DEMO_LIMIT) --results tests/captures \
+		--qemu "-audiodev none,id=silence -device usb-audio,bus=benchusb.0,audiodev=silence" -- \
+		python -m tests.system.recording
 
 bench-up: setup  ## Keep a machine up, for single tests
 	@$(MACHINE) up --memory $(MEMORY)

@@ -2,14 +2,12 @@
 
 import click
 
-from gadgetip.attachment import Bound, attach_to_gadget, attach_to_vhci
-from gadgetip.attachment.gadget_sink import Listener
+from gadgetip.attachment import Bound, Listener, attach_to_gadget, attach_to_vhci
 from gadgetip.cli.arguments import HOST_AND_DEVICE_HELP, DeviceType, HostType, one_of
-from gadgetip.cli.output import Output, common_options
+from gadgetip.cli.output import Output, common_options, describe
 from gadgetip.gadget import Severity
 from gadgetip.link import HostAddress
 from gadgetip.remote import DeviceSelector
-from gadgetip.usb import DeviceTree, printable
 
 EPILOG = f"""{HOST_AND_DEVICE_HELP}
 \b
@@ -124,14 +122,3 @@ def _summary(bound: Bound) -> str:
     if cosmetic:
         parts.append(f"{cosmetic} cosmetic difference{'s' * (cosmetic > 1)} (-v lists them)")
     return "it differs in " + " and ".join(parts)
-
-
-def describe(tree: DeviceTree) -> str:
-    """A device in a few words: its names, or what it is, and its ids."""
-    device, strings = tree.device, tree.strings
-    names = [
-        printable(text)
-        for index in (device.iManufacturer, device.iProduct)
-        if index and (text := strings.get(index))
-    ]
-    return f"{' '.join(names) or 'device'} ({device.idVendor:04x}:{device.idProduct:04x})"

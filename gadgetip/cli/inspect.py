@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 
 from gadgetip.cli.arguments import HOST_AND_DEVICE_HELP, DeviceType, HostType
-from gadgetip.cli.attach import describe
-from gadgetip.cli.output import Output, common_options
+from gadgetip.cli.output import Output, common_options, describe
 from gadgetip.errors import GadgetipError
 from gadgetip.link import HostAddress
 from gadgetip.remote import DeviceSelector, find_and_import

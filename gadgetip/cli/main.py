@@ -6,16 +6,12 @@ traceback is shown with --debug only.
 
 import sys
 import traceback
+from importlib import import_module
 
 import click
 
 from gadgetip import __version__
-from gadgetip.cli.attach import attach
-from gadgetip.cli.completion import completion
-from gadgetip.cli.inspect import inspect
-from gadgetip.cli.listing import list_command
 from gadgetip.cli.output import Output, common_options, safe
-from gadgetip.cli.udc import udc
 from gadgetip.errors import ExitStatus, GadgetipError
 
 EPILOG = """\b
@@ -31,7 +27,35 @@ server; 4 link lost; 5 the plan refuses; 6 a prerequisite is missing.
 """
 
 
+COMMANDS = {
+    "attach": "gadgetip.cli.attach:attach",
+    "completion": "gadgetip.cli.completion:completion",
+    "inspect": "gadgetip.cli.inspect:inspect",
+    "list": "gadgetip.cli.listing:list_command",
+    "udc": "gadgetip.cli.udc:udc",
+}
+"""Every command, by name: where it lives."""
+
+
+class CommandTable(click.Group):
+    """Imports a command when it is called: starting up is a good part of a short run on a board."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click asks for it)
+        """The names, in order."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command of this name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, name = COMMANDS[cmd_name].split(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
 @click.group(
+    cls=CommandTable,
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -43,13 +67,6 @@ def cli(output: Output) -> None:
     The other machine exports it over USB/IP. This one rebuilds it on its USB device controller,
     so that the host at the end of the cable sees the device itself and needs no software.
     """
-
-
-cli.add_command(attach)
-cli.add_command(inspect)
-cli.add_command(list_command)
-cli.add_command(udc)
-cli.add_command(completion)
 
 
 def main() -> None:

@@ -73,7 +73,14 @@ class ConfigfsGadget:
             directory.mkdir()
             self._write(directory / "configuration", text)
         for instance in instances:
-            self._function(instance).mkdir()
+            try:
+                self._function(instance).mkdir()
+            except FileNotFoundError:
+                # The kernel asks for the module at this moment; the filesystem, too, is known
+                # only once there is a function.
+                raise PrerequisiteError(
+                    "this kernel has no FunctionFS (CONFIG_USB_CONFIGFS_F_FS): modprobe usb_f_fs"
+                ) from None
 
     def link(self, configuration_value: int, instances: list[str]) -> None:
         """Put the functions into the configuration; the kernel binds them in this order."""
