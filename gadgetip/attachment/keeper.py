@@ -6,6 +6,7 @@ has to say; for the worker's death, however that comes; for the user's wish to s
 
 import asyncio
 import os
+import select
 import signal
 import traceback
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from gadgetip.remote import ImportedDevice
 
 READY_LIMIT_S = 20.0
 STOP_LIMIT_S = 6.0
+LEAVE_LIMIT_S = 2.0
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -43,9 +45,12 @@ class WorkerProcess:
         return f"exit status {os.WEXITSTATUS(self.status)}"
 
     def end(self) -> None:
-        """Make sure that the worker is gone."""
+        """Make sure that the worker is gone; one that is leaving by itself gets the time to."""
         if self.status is None:
-            os.kill(self.pid, signal.SIGKILL)
+            self.channel.close()
+            gone, _, _ = select.select([self.pidfd], [], [], LEAVE_LIMIT_S)
+            if not gone:
+                os.kill(self.pid, signal.SIGKILL)
             self.reap()
         os.close(self.pidfd)
         self.channel.close()

@@ -61,8 +61,10 @@ class Output:
 
 
 def safe(text: str) -> str:
-    """Text that may hold a device's or a server's own words, fit for a terminal."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    """Text that may hold a device's or a server's own words, fit for one line of a terminal."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
 
 
 def common_options(command: Callable[_P, _R]) -> Callable[..., _R]:

@@ -6,15 +6,17 @@ before anything is bound.
 """
 
 from gadgetip.gadget.deviations import Deviation, Severity
-from gadgetip.gadget.steering import EndpointRequest, autoconfigure, steer
+from gadgetip.gadget.steering import MAX_FILLERS_EACH, EndpointRequest, autoconfigure, steer
 from gadgetip.gadget.udc_models import UNKNOWN_UDC, UdcModel
 from gadgetip.usb import (
     AlternateSetting,
+    Configuration,
     Descriptor,
     DescriptorType,
     DeviceClass,
     DeviceTree,
     Direction,
+    EndpointDescriptor,
     InterfaceAssociationDescriptor,
     TransferType,
     descriptor_name,
@@ -23,6 +25,7 @@ from gadgetip.usb import (
 _CCID, _DFU = 0x0B, (0xFE, 0x01)
 _CLASS_LENGTHS = {DeviceClass.HID: 9, _CCID: 54}
 _DFU_LENGTH = 9
+_AUDIO_ENDPOINT_LENGTH = 9
 
 
 def keep_first_settings(tree: DeviceTree, deviations: list[Deviation]) -> list[AlternateSetting]:
@@ -66,11 +69,29 @@ def keep_first_settings(tree: DeviceTree, deviations: list[Deviation]) -> list[A
 
 
 def refuse_what_cannot_be_built(
-    settings: list[AlternateSetting], deviations: list[Deviation]
+    configuration: Configuration, settings: list[AlternateSetting], deviations: list[Deviation]
 ) -> None:
     """Name every descriptor and endpoint that FunctionFS does not carry."""
+    if configuration.value == 0:
+        deviations.append(
+            Deviation(
+                Severity.REFUSED,
+                "configuration",
+                "its bConfigurationValue is 0, by which nobody can choose it",
+            )
+        )
     if not settings:
         deviations.append(Deviation(Severity.REFUSED, "configuration", "it has no interface"))
+    deviations.extend(
+        Deviation(
+            Severity.REFUSED,
+            "configuration",
+            f"FunctionFS takes no {descriptor.name} descriptor of {descriptor.bLength} bytes",
+        )
+        for descriptor in configuration.leading
+        if isinstance(descriptor, InterfaceAssociationDescriptor)
+        and descriptor.bLength != descriptor.SIZE
+    )
     for setting in settings:
         where = f"interface {setting.interface}"
         deviations.extend(
@@ -82,7 +103,7 @@ def refuse_what_cannot_be_built(
                 f"in class {setting.descriptor.bInterfaceClass:02x}",
             )
             for descriptor in setting.descriptors()
-            if type(descriptor) is Descriptor and not _is_carried(descriptor, setting)
+            if not _is_carried(descriptor, setting)
         )
         for endpoint in setting.endpoints:
             if endpoint.descriptor.transfer_type is TransferType.ISOCHRONOUS:
@@ -104,11 +125,17 @@ def refuse_what_cannot_be_built(
 
 
 class AddressSearch:
-    """The endpoint addresses that the replica will have, and the fillers that make them so."""
+    """The endpoint addresses that the replica will have, and the fillers that make them so.
 
-    def __init__(self, model: UdcModel, wanted: list[tuple[int, EndpointRequest]]) -> None:
+    Without `may_fill` the kernel's own choice is taken: a filler has descriptors at SuperSpeed, so
+    there the host would see it.
+    """
+
+    def __init__(
+        self, model: UdcModel, wanted: list[tuple[int, EndpointRequest]], *, may_fill: bool
+    ) -> None:
         self.deviations: list[Deviation] = []
-        steering = steer(model, wanted)
+        steering = steer(model, wanted, max_fillers=MAX_FILLERS_EACH if may_fill else 0)
         self.fillers = steering.fillers
         self.addresses: dict[int, int] = {}
         for (address, _), got in zip(wanted, steering.addresses, strict=True):
@@ -159,9 +186,11 @@ class AddressSearch:
 
 
 def _is_carried(descriptor: Descriptor, setting: AlternateSetting) -> bool:
-    """As f_fs.c:2606-2702: HID, CCID and DFU functional descriptors of the exact length."""
-    if isinstance(descriptor, InterfaceAssociationDescriptor):
-        return True
+    """As f_fs.c:2606-2702: standard ones, and HID, CCID and DFU ones, of the exact lengths."""
+    if isinstance(descriptor, EndpointDescriptor):
+        return descriptor.bLength in {EndpointDescriptor.SIZE, _AUDIO_ENDPOINT_LENGTH}
+    if type(descriptor) is not Descriptor:
+        return descriptor.bLength == descriptor.SIZE
     if descriptor.bDescriptorType != DescriptorType.HID:
         return False
     interface = setting.descriptor

@@ -4,6 +4,7 @@ Everything is the device's own where the kernel lets it be. Where the kernel wri
 itself, the difference is listed as a deviation.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gadgetip.gadget.deviations import Deviation, Severity
@@ -21,6 +22,7 @@ BCD_USB = 0x0200
 BCD_USB_SUPERSPEED = {Speed.SUPER: 0x0320}
 BCD_USB_BELOW_SUPERSPEED = 0x0210
 MAX_STRING_BYTES = 126
+MAX_LANGUAGES = 2
 MAX_POWER_MA = 500
 MAX_POWER_SUPERSPEED_MA = 896
 DEFAULT_POWER_MA = 2
@@ -59,26 +61,32 @@ def decide_identity(
 ) -> tuple[Identity, dict[int, tuple[str, ...]], dict[int, int]]:
     """The identity, the function's strings by language, and the map from iInterface to theirs."""
     device = tree.device
-    languages = _languages(tree)
-    strings = {lang: _device_strings(tree, lang, deviations) for lang in languages}
+    languages = _languages(tree, deviations)
+    strings = {
+        lang: _device_strings(tree, own_lang, deviations) for lang, own_lang in languages.items()
+    }
     strings = {lang: texts for lang, texts in strings.items() if texts}
     configuration_index = configuration.descriptor.iConfiguration
     configuration_strings = {
         lang: _fitted(text, "iConfiguration", deviations)
-        for lang in languages
-        if configuration_index and (text := tree.strings.get(configuration_index, lang))
+        for lang, own_lang in languages.items()
+        if configuration_index and (text := tree.strings.get(configuration_index, own_lang))
     }
     interface_indices = sorted(
         {s.descriptor.iInterface for s in settings}
         | {association.iFunction for association in configuration.associations}
     )
-    known = [i for i in interface_indices if i and any(tree.strings.get(i, g) for g in languages)]
+    known = [
+        i
+        for i in interface_indices
+        if i and any(tree.strings.get(i, own_lang) for own_lang in languages.values())
+    ]
     string_map = {index: position for position, index in enumerate(known, 1)}
     interface_strings = {
         lang: tuple(
-            _fitted(tree.strings.get(i, lang) or "", "iInterface", deviations) for i in known
+            _fitted(tree.strings.get(i, own_lang) or "", "iInterface", deviations) for i in known
         )
-        for lang in languages
+        for lang, own_lang in languages.items()
         if known
     }
     identity = Identity(
@@ -99,8 +107,31 @@ def decide_identity(
     return identity, interface_strings, string_map
 
 
-def _languages(tree: DeviceTree) -> tuple[int, ...]:
-    return tree.strings.langids or (US_ENGLISH,)
+def _languages(tree: DeviceTree, deviations: list[Deviation]) -> dict[int, int]:
+    """The languages that the replica has, and for each the device's own from which it is told."""
+    own = tree.strings.langids or (US_ENGLISH,)
+    languages = {lang: lang for lang in own if _is_language(lang)}
+    languages = dict(list(languages.items())[:MAX_LANGUAGES]) or {US_ENGLISH: own[0]}
+    if tuple(languages) != own:
+        deviations.append(
+            Deviation(
+                Severity.INFO,
+                "languages",
+                f"the kernel takes at most {MAX_LANGUAGES} that exist: "
+                f"{_hex_list(languages)} instead of {_hex_list(own)}",
+            )
+        )
+    return languages
+
+
+def _is_language(lang: int) -> bool:
+    """As drivers/usb/gadget/usbstring.c, `usb_validate_langid`."""
+    primary, sub = lang & 0x3FF, lang >> 10
+    return bool(sub) and (0 < primary < 0x62 or primary == 0xFF)
+
+
+def _hex_list(languages: Iterable[int]) -> str:
+    return ", ".join(f"0x{lang:04x}" for lang in languages)
 
 
 def _device_strings(tree: DeviceTree, lang: int, deviations: list[Deviation]) -> dict[str, str]:

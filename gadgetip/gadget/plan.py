@@ -13,6 +13,7 @@ numbered in the order in which they appear.
 
 from dataclasses import dataclass, field, replace
 
+from gadgetip.errors import RefusedError
 from gadgetip.gadget.descriptor_rules import (
     AddressSearch,
     keep_first_settings,
@@ -69,14 +70,21 @@ class Plan:
 
 
 def make_plan(tree: DeviceTree, udc_speed: Speed, model: UdcModel) -> Plan:
-    """Decide how `tree` is rebuilt on a controller of this model that can run at `udc_speed`."""
+    """Decide how `tree` is rebuilt on a controller of this model that can run at `udc_speed`.
+
+    Raises `RefusedError` for a device that has nothing to rebuild.
+    """
+    if not tree.configurations:
+        raise RefusedError("the device has no configuration: there is nothing to rebuild")
+    if tree.speed in {Speed.UNKNOWN, Speed.WIRELESS}:
+        tree = replace(tree, speed=Speed.HIGH)
     deviations: list[Deviation] = []
     configuration = tree.configurations[0]
     settings = keep_first_settings(tree, deviations)
     speed = _choose_speed(tree, udc_speed, model, deviations)
-    refuse_what_cannot_be_built(settings, deviations)
+    refuse_what_cannot_be_built(configuration, settings, deviations)
     endpoints = [endpoint for setting in settings for endpoint in setting.endpoints]
-    search = AddressSearch(model, _requests(endpoints, tree.speed))
+    search = AddressSearch(model, _requests(endpoints, tree.speed), may_fill=speed < Speed.SUPER)
     deviations.extend(search.deviations)
     identity, interface_strings, string_map = decide_identity(
         tree, configuration, settings, speed, model, deviations
@@ -115,8 +123,6 @@ def _choose_speed(
     tree: DeviceTree, udc_speed: Speed, model: UdcModel, deviations: list[Deviation]
 ) -> Speed:
     wanted = tree.speed
-    if wanted in {Speed.UNKNOWN, Speed.WIRELESS}:
-        wanted = Speed.HIGH
     if wanted is Speed.LOW:
         deviations.append(
             Deviation(Severity.INFO, "speed", "a low-speed device becomes full-speed")

@@ -60,16 +60,22 @@ def autoconfigure(model: UdcModel, requests: Iterable[EndpointRequest]) -> list[
     return addresses
 
 
-def steer(model: UdcModel, wanted: list[tuple[int, EndpointRequest]]) -> Steering:
+def steer(
+    model: UdcModel,
+    wanted: list[tuple[int, EndpointRequest]],
+    *,
+    max_fillers: int = MAX_FILLERS_EACH,
+) -> Steering:
     """Find the fewest fillers that give every endpoint its wanted address.
 
-    `wanted` pairs each bEndpointAddress with what is asked for it, in descriptor order. Where no
-    filler helps, the plain choice of the kernel is returned, and the caller sees the difference.
+    `wanted` pairs each bEndpointAddress with what is asked for it, in descriptor order;
+    `max_fillers` bounds the fillers of each kind. Where no filler helps, the plain choice of the
+    kernel is returned, and the caller sees the difference.
     """
     requests = [request for _, request in wanted]
     addresses = [address for address, _ in wanted]
     kinds = sorted({(r.direction, r.transfer_type) for r in requests})
-    amounts = sorted(product(range(MAX_FILLERS_EACH + 1), repeat=len(kinds)), key=sum)
+    amounts = sorted(product(range(max_fillers + 1), repeat=len(kinds)), key=sum)
     for amount in amounts:
         fillers = [
             EndpointRequest(direction, transfer_type, FILLER_MAX_PACKET)

@@ -40,9 +40,10 @@ class HostAddress:
             raise UsageError(f"{text!r} is no host: write NAME, ADDRESS or [IPV6], then :PORT")
         if not port_text:
             return cls(host)
-        if not (port_text.isascii() and port_text.isdigit()) or not 0 < int(port_text[:6]) < 65536:
+        digits = port_text.lstrip("0")[:6] if port_text.isascii() else ""
+        if not (port_text.isdigit() and digits) or int(digits) > 65535:
             raise UsageError(f"{port_text!r} is no port: a port is a number from 1 to 65535")
-        return cls(host, int(port_text))
+        return cls(host, int(digits))
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

@@ -54,26 +54,16 @@ class RequestQueue:
         self._context.close()
         self._eventfd.close()
 
-    def submit(
-        self,
-        mode: object,
-        file: int,
-        buffer: bytearray,
-        on_completion: Callable[[libaio.AIOBlock, int, int], None],
-    ) -> libaio.AIOBlock:
-        """Queue one request of the whole `buffer`; an empty buffer is a zero-length one."""
-        block = libaio.AIOBlock(
-            mode=mode,
-            target_file=file,
-            buffer_list=(buffer,) if buffer else (),
-            eventfd=self._eventfd,
-            onCompletion=on_completion,
-        )
+    def make_block(self, mode: object, file: int) -> libaio.AIOBlock:
+        """A request block for one file; it may be submitted again once it has completed."""
+        return libaio.AIOBlock(mode=mode, target_file=file, eventfd=self._eventfd)
+
+    def submit(self, block: libaio.AIOBlock) -> None:
+        """Queue one request."""
         self._queued.append(block)
         if not self._flush_due and self._loop is not None:
             self._flush_due = True
             self._loop.call_soon(self._flush)
-        return block
 
     def cancel(self, block: libaio.AIOBlock) -> None:
         """Ask for one request back; its completion tells how that went."""
@@ -94,7 +84,9 @@ class RequestQueue:
 
     def _completed(self) -> None:
         self._eventfd.read()
-        self._context.getEvents(min_nr=0, nr=EVENTS_A_TURN, timeout=0)
+        # The eventfd has forgotten how many there are: what is left now would wait for the next.
+        while len(self._context.getEvents(0, EVENTS_A_TURN, 0)) == EVENTS_A_TURN:
+            pass
 
 
 class ReplicaEndpoint:
@@ -107,7 +99,9 @@ class ReplicaEndpoint:
         self.file = file
         self.is_in = is_in
         self._queue = queue
+        self._mode = libaio.AIOBLOCK_MODE_WRITE if is_in else libaio.AIOBLOCK_MODE_READ
         self._pending: dict[int, libaio.AIOBlock] = {}
+        self._spare: list[libaio.AIOBlock] = []
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -124,24 +118,24 @@ class ReplicaEndpoint:
         """
         buffer = bytearray(size)
 
-        def completed(_: libaio.AIOBlock, result: int, __: int) -> None:
-            self._settle(key)
+        def completed(block: libaio.AIOBlock, result: int, _: int) -> None:
+            self._settle(block)
             if result < 0:
                 on_read(result, memoryview(b""))
             else:
                 on_read(0, memoryview(buffer)[:result])
 
-        key = self._start(libaio.AIOBLOCK_MODE_READ, buffer, completed)
+        self._start(buffer, completed)
 
     def write(self, data: bytes | bytearray | memoryview, on_written: OnWritten) -> None:
         """Queue a write; no bytes are a zero-length packet. `on_written` gets 0 or an errno < 0."""
         buffer = data if isinstance(data, bytearray) else bytearray(data)
 
-        def completed(_: libaio.AIOBlock, result: int, __: int) -> None:
-            self._settle(key)
+        def completed(block: libaio.AIOBlock, result: int, _: int) -> None:
+            self._settle(block)
             on_written(min(result, 0))
 
-        key = self._start(libaio.AIOBLOCK_MODE_WRITE, buffer, completed)
+        self._start(buffer, completed)
 
     async def drained(self) -> None:
         """Wait until the host, or an error, has taken every request."""
@@ -178,17 +172,18 @@ class ReplicaEndpoint:
             wait_s = min(wait_s * 2, longest_s)
 
     def _start(
-        self,
-        mode: object,
-        buffer: bytearray,
-        completed: Callable[[libaio.AIOBlock, int, int], None],
-    ) -> int:
-        block = self._queue.submit(mode, self.file, buffer, completed)
+        self, buffer: bytearray, completed: Callable[[libaio.AIOBlock, int, int], None]
+    ) -> None:
+        # Making a block costs more than anything else here, so blocks are used again.
+        block = self._spare.pop() if self._spare else self._queue.make_block(self._mode, self.file)
+        block.buffer_list = (buffer,) if buffer else ()
+        block.onCompletion = completed
         self._pending[id(block)] = block
         self._idle.clear()
-        return id(block)
+        self._queue.submit(block)
 
-    def _settle(self, key: int) -> None:
-        del self._pending[key]
+    def _settle(self, block: libaio.AIOBlock) -> None:
+        del self._pending[id(block)]
+        self._spare.append(block)
         if not self._pending:
             self._idle.set()

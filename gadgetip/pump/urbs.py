@@ -42,8 +42,8 @@ RECEIVE_BYTES = 256 * 1024
 MAX_SEND_BUFFERS = 64
 NO_SETUP = bytes(8)
 UNLINK_LIMIT_S = 5.0
-SCATTER_GATHER_FROM = 64 * 1024
-"""From this length on the stub is asked to use a scatter list: a single kmalloc of that size may
+SCATTER_GATHER_ABOVE = 64 * 1024
+"""Above this length the stub is asked to use a scatter list: a single kmalloc of that size may
 fail on a server whose memory is fragmented, and the stub then gives the device up for good."""
 
 
@@ -67,6 +67,7 @@ class UrbStream:
         self.on_ended: Callable[[GadgetipError], None] | None = None
         self._in_flight: dict[int, OnReturn] = {}
         self._unlinks: dict[int, int] = {}
+        self._unlinking: set[int] = set()
         self._outgoing: deque[memoryview] = deque()
         self._flush_due = False
         self._blocked = False
@@ -102,36 +103,39 @@ class UrbStream:
         seqnum = self.next_seqnum
         self.next_seqnum = seqnum + 1 if seqnum < 0xFFFFFFFF else 1
         if self.ended is not None:
-            self._soon(on_return, seqnum, -errno.ESHUTDOWN)
+            self._soon(on_return, seqnum, -errno.ECONNRESET)
             return seqnum
         flags = TransferFlag.DIR_IN if direction is Direction.IN else TransferFlag(0)
-        if length >= SCATTER_GATHER_FROM:
+        if length > SCATTER_GATHER_ABOVE:
             flags |= TransferFlag.DMA_MAP_SG
-        self._in_flight[seqnum] = on_return
-        self._send(
-            self.connection.send(
-                CmdSubmit(
-                    seqnum=seqnum,
-                    devid=self.devid,
-                    direction=WireDirection(direction),
-                    ep=ep,
-                    transfer_flags=flags,
-                    transfer_buffer_length=length,
-                    interval=interval,
-                    setup=setup,
-                    data=data,
-                )
+        message = self.connection.send(
+            CmdSubmit(
+                seqnum=seqnum,
+                devid=self.devid,
+                direction=WireDirection(direction),
+                ep=ep,
+                transfer_flags=flags,
+                transfer_buffer_length=length,
+                interval=interval,
+                setup=setup,
+                data=data,
             )
         )
+        self._in_flight[seqnum] = on_return
+        self._send(message)
         return seqnum
 
     def unlink(self, seqnum: int) -> None:
-        """Ask the server to take one URB back; its callback tells how that went."""
-        if seqnum not in self._in_flight or self.ended is not None:
+        """Ask the server to take one URB back; its callback tells how that went.
+
+        Once is enough, whoever asks again: a second question would be answered wrongly.
+        """
+        if seqnum not in self._in_flight or seqnum in self._unlinking or self.ended is not None:
             return
         unlink_seqnum = self.next_seqnum
         self.next_seqnum = unlink_seqnum + 1 if unlink_seqnum < 0xFFFFFFFF else 1
         self._unlinks[unlink_seqnum] = seqnum
+        self._unlinking.add(seqnum)
         self._send(
             self.connection.send(
                 CmdUnlink(seqnum=unlink_seqnum, devid=self.devid, unlink_seqnum=seqnum)
@@ -159,7 +163,9 @@ class UrbStream:
             async with asyncio.timeout(limit_s):
                 ret = await answer
         except TimeoutError:
-            self.unlink(seqnum)
+            await self.unlinked([seqnum])
+            if self.ended is not None:
+                raise self.ended from None
             raise ControlTimeoutError(
                 f"the device did not answer within {limit_s:g} s: {setup}"
             ) from None
@@ -269,12 +275,14 @@ class UrbStream:
         if on_return is None:
             self.late_returns += 1
             return
+        self._unlinking.discard(ret.seqnum)
         on_return(ret)
 
     def _unlinked(self, ret: RetUnlink) -> None:
         seqnum = self._unlinks.pop(ret.seqnum, None)
         on_return = self._in_flight.pop(seqnum, None) if seqnum is not None else None
         if on_return is not None and seqnum is not None:
+            self._unlinking.discard(seqnum)
             on_return(RetSubmit(seqnum=seqnum, status=-errno.ECONNRESET, actual_length=0))
 
     def _end(self, reason: GadgetipError) -> None:
@@ -285,9 +293,10 @@ class UrbStream:
         self.detach()
         abandoned, self._in_flight = self._in_flight, {}
         self._unlinks.clear()
+        self._unlinking.clear()
         self._outgoing.clear()
         for seqnum, on_return in abandoned.items():
-            on_return(RetSubmit(seqnum=seqnum, status=-errno.ESHUTDOWN, actual_length=0))
+            on_return(RetSubmit(seqnum=seqnum, status=-errno.ECONNRESET, actual_length=0))
         if self.on_ended is not None:
             self.on_ended(reason)
 

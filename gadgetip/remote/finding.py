@@ -5,15 +5,18 @@ list cannot tell apart are imported, one after the other, and looked at. That re
 which is why the list's own answers come first, and why a device that is in use is never touched.
 """
 
+import logging
 from dataclasses import dataclass
 
-from gadgetip.errors import GadgetipError
+from gadgetip.errors import GadgetipError, LinkLostError
 from gadgetip.link import HostAddress
 from gadgetip.remote.descriptors import read_device_tree
 from gadgetip.remote.operations import ImportedDevice, import_device, list_devices
 from gadgetip.remote.selector import DeviceSelector
 from gadgetip.usb import DeviceTree
 from gadgetip.wire import DeviceRecord
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -43,7 +46,9 @@ async def find_and_import(address: HostAddress, selector: DeviceSelector) -> Fou
     try:
         matching = list(sure)
         for record in unsure:
-            candidate = await _look(address, record.busid)
+            candidate = await _look_if_possible(address, record)
+            if candidate is None:
+                continue
             if selector.matches_tree(candidate.tree):
                 matching.append(record)
                 if found is None:
@@ -86,6 +91,17 @@ async def _look(address: HostAddress, busid: str) -> FoundDevice:
     urbs.detach()
     imported.next_seqnum = urbs.next_seqnum
     return FoundDevice(imported, tree)
+
+
+async def _look_if_possible(address: HostAddress, record: DeviceRecord) -> FoundDevice | None:
+    """Look at one of several candidates: one in use, or out of order, is not the one meant."""
+    try:
+        return await _look(address, record.busid)
+    except LinkLostError:
+        raise
+    except GadgetipError as error:
+        log.warning("%s was left out of the search: %s", _describe(record), error)
+        return None
 
 
 def _no_single_match(

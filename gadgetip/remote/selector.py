@@ -44,8 +44,8 @@ class DeviceSelector:
                     "or class=08/06/50"
                 )
             return cls(key, _full_class(value) if key == "class" else value)
-        if not text or len(text.encode()) >= BUSID_BYTES or any(c.isspace() for c in text):
-            raise UsageError(f"{text!r} is no bus id: it has 1 to 31 bytes and no spaces")
+        if not _is_busid(text):
+            raise UsageError(f"{text!a} is no bus id: it has 1 to 31 bytes and no spaces")
         return cls("busid", text)
 
     def matches_record(self, record: DeviceRecord) -> bool | None:
@@ -95,6 +95,16 @@ class DeviceSelector:
 
     def __str__(self) -> str:
         return self.pattern if self.key in {"busid", "id"} else f"{self.key}={self.pattern}"
+
+
+def _is_busid(text: str) -> bool:
+    """Whether this may be a bus id; bytes that are not UTF-8 arrive as surrogates (PEP 383)."""
+    try:
+        raw = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    shown = raw.decode("utf-8", "replace")
+    return 0 < len(raw) < BUSID_BYTES and shown.isprintable() and " " not in shown
 
 
 def _full_class(value: str) -> str:

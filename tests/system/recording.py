@@ -38,6 +38,8 @@ QUIET = 1.0  # seconds without a byte: the drivers have done what a new device m
 
 USB = Path("/sys/bus/usb")
 VHCI = Path("/sys/devices/platform/vhci_hcd.0")
+EMULATED = {device.name: device.vendor_product for device in DEVICES}
+STICK, KEYBOARD = EMULATED["stick"], EMULATED["keyboard"]
 AUDIO = "46f4:0002"  # QEMU's usb-audio, which `make captures` adds to the machine
 GADGET_ZERO = "0525:a4a0"
 
@@ -47,8 +49,7 @@ def main() -> None:
     for module in ("usbip-host", "vhci-hcd"):
         run("modprobe", module)
     run("udevadm", "control", "--stop-exec-queue")  # it would read, and we record, much of a disk
-    stick, keyboard = (local(device.vendor_product) for device in DEVICES)
-    audio = local(AUDIO)
+    stick, keyboard, audio = map(local, (STICK, KEYBOARD, AUDIO))
     with Proxy() as proxy:
         with served():
             lists_and_refusals(proxy, stick, keyboard)
@@ -68,31 +69,37 @@ def lists_and_refusals(proxy: Proxy, stick: str, keyboard: str) -> None:
     proxy.save("devlist-empty", "usbip list: nothing is exported")
     with exported(stick), exported(keyboard):
         usbip("list", "-r", HOST)
-        proxy.save("devlist-two", "usbip list: a SuperSpeed stick and a high-speed keyboard")
+        proxy.save("devlist-two", "usbip list: two devices that were never imported")
         usbip("attach", "-r", HOST, "-b", "99-9", check=False)
         proxy.save("import-unknown", "usbip attach refused: no such device")
-        with attached(proxy, keyboard, "0627:0001") as (_, first):
+        with attached(proxy, keyboard, KEYBOARD) as (_, first):
             first.wait_until_quiet()
             usbip("attach", "-r", HOST, "-b", keyboard, check=False)
             proxy.save("import-busy", "usbip attach refused: the device is taken")
         first.wait_until_closed()
+        status = USB / "devices" / keyboard / "usbip_status"
+        wait_for(lambda: status.read_text() == "1\n" or None)
+        usbip("list", "-r", HOST)
+        proxy.save("devlist-interfaces", "usbip list: of two devices one was imported before")
 
 
 def mass_storage(proxy: Proxy, busid: str) -> None:
     """What SCSI does to a new disk, one read and one write."""
-    with exported(busid), attached(proxy, busid, "46f4:0001") as (device, conversation):
+    with exported(busid), attached(proxy, busid, STICK) as (device, conversation):
         disk = wait_for(lambda: next(device.glob("*:1.0/host*/target*/*:0/block/*"), None))
+        node = f"/dev/{disk.name}"
         conversation.wait_until_quiet()
-        run("dd", f"if=/dev/{disk.name}", "of=/dev/null", "bs=16k", "count=1", "iflag=direct")
-        pattern = ("of=/dev/" + disk.name, "bs=4k", "count=1", "seek=3", "oflag=direct")
-        run("dd", "if=/usr/sbin/usbipd", *pattern)
+        run("dd", f"if={node}", "of=/dev/null", "bs=16k", "count=1", "iflag=direct")
+        written = Path("/run/written")
+        written.write_bytes(bytes(range(256)) * 16)
+        run("dd", f"if={written}", f"of={node}", "bs=4k", "seek=3", "oflag=direct")
         conversation.wait_until_quiet()
     save_attachment(conversation, "mass-storage", "a SuperSpeed stick: a read and a write")
 
 
 def unlinked(proxy: Proxy, busid: str) -> None:
     """URBs taken back: at leisure by a driver, then in a hurry, so that answers cross."""
-    with exported(busid), attached(proxy, busid, "0627:0001") as (device, conversation):
+    with exported(busid), attached(proxy, busid, KEYBOARD) as (device, conversation):
         conversation.wait_until_quiet()
         unbind_drivers(device)
         conversation.wait_until_quiet()
@@ -156,9 +163,10 @@ def device_side(proxy: Proxy) -> None:
             file.reap()
             file.set_interface(0, 1)
             iso_in, iso_out = endpoints(device, "Isoc")
-            file.submit(Urb(URB_ISO, iso_in, bytes(4 * 256), [256] * 4))
+            # usbip-vudc never answers again after more packets than full ones would have been.
+            file.submit(Urb(URB_ISO, iso_in, bytes(3 * 1024), [1024] * 3))
             file.reap()
-            file.submit(Urb(URB_ISO, iso_out, samples(4 * 64), [64] * 4))
+            file.submit(Urb(URB_ISO, iso_out, samples(2 * 1024 + 64), [1024, 1024, 64]))
             file.reap()
         conversation.wait_until_quiet()
     save_attachment(conversation, "vudc", "Gadget Zero behind usbip-vudc: bulk and isochronous")
@@ -391,7 +399,7 @@ ISO_ASAP = 2
 SET_INTERFACE = 0x80085504
 SUBMIT = 0x8038550A
 DISCARD = 0x550B
-REAP = 0x4008550C
+REAP_IF_ENDED = 0x4008550D
 CLAIM = 0x8004550F
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -480,10 +488,16 @@ class UsbFile:
 
     def reap(self) -> None:
         """Wait for the end of any."""
+        urb = wait_for(self._ended).structure
+        print(f"  status {urb.status}, {urb.actual_length} bytes", flush=True)
+
+    def _ended(self) -> Urb | None:
         ended = ctypes.c_void_p()
-        self._ioctl(REAP, ctypes.byref(ended))
-        urb = self._alive.pop(ended.value or 0)
-        print(f"  status {urb.structure.status}, {urb.structure.actual_length} bytes", flush=True)
+        try:
+            self._ioctl(REAP_IF_ENDED, ctypes.byref(ended))
+        except BlockingIOError:
+            return None
+        return self._alive.pop(ended.value or 0)
 
 
 if __name__ == "__main__":

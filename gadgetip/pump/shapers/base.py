@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 REARM_S = (0.001, 0.1)
 """Pause before an endpoint that stalls again and again is armed once more: first and longest."""
 
+_MAX_DOUBLINGS = 20
+"""More than the longest pause needs; an endpoint may stay halted for days."""
+
 
 @dataclass(slots=True)
 class Side:
@@ -50,16 +53,23 @@ class Shaper(ABC):
         self.sides = sides
         self.context = context
         self.running = False
+        self.stopping = False
         self._recoveries: dict[int, asyncio.Task[None]] = {}
 
     def start(self) -> None:
         """Begin: the endpoints are enabled on both sides and nothing is in flight."""
         self.running = True
+        self.stopping = False
         self.begin()
 
     async def stop(self) -> None:
-        """Take everything back on both sides, await it, and forget what had arrived."""
+        """Take everything back on both sides, await it, and forget what had arrived.
+
+        From here on `stopping` is set: what completes instead of being taken back goes no further,
+        or it would be in flight behind the cancellation.
+        """
         self.running = False
+        self.stopping = True
         recoveries = list(self._recoveries.values())
         for recovery in recoveries:
             recovery.cancel()
@@ -100,7 +110,7 @@ class Shaper(ABC):
 
     def recover(self, side: Side, steps: Coroutine[None, None, None]) -> None:
         """Run `steps`, which settle a halt or an error of `side`, unless that is under way."""
-        if self.recovering(side):
+        if self.stopping or self.recovering(side):
             steps.close()
             return
         task = asyncio.get_running_loop().create_task(steps)
@@ -119,3 +129,10 @@ class Shaper(ABC):
         if error is not None and not isinstance(error, LinkLostError):
             log.error("recovery failed", exc_info=error)
             self.context.noticed(f"an endpoint could not be recovered: {error}")
+
+
+async def pause_before_rearming(stalls: int) -> None:
+    """Wait before an endpoint that stalled so many times in a row before is armed once more."""
+    first, longest = REARM_S
+    if stalls:
+        await asyncio.sleep(min(first * 2 ** min(stalls - 1, _MAX_DOUBLINGS), longest))

@@ -29,7 +29,7 @@ import asyncio
 from functools import partial
 
 from gadgetip.pump.remote_endpoint import Outcome
-from gadgetip.pump.shapers.base import REARM_S, Shaper, ShaperContext, Side
+from gadgetip.pump.shapers.base import Shaper, ShaperContext, Side, pause_before_rearming
 from gadgetip.pump.shapers.bot_wrappers import (
     CBW_LENGTH,
     CSW_LENGTH,
@@ -39,6 +39,10 @@ from gadgetip.pump.shapers.bot_wrappers import (
 )
 from gadgetip.usb import SetupPacket
 from gadgetip.wire import RetSubmit
+
+MAX_REQUEST_BYTES = 32 * 1024
+"""The kernel allocates each request on an endpoint file in one piece. Up to here it tries until it
+succeeds (PAGE_ALLOC_COSTLY_ORDER); above it a board with little memory fails sooner or later."""
 
 
 class BotShaper(Shaper):
@@ -84,6 +88,7 @@ class BotShaper(Shaper):
         self._data_over = command.data_length == 0
         self._status_asked = False
         self._status_seen = False
+        self._empty_seen = False
 
     def _expect_command(self) -> None:
         self._status_seen = False
@@ -122,6 +127,9 @@ class BotShaper(Shaper):
     # --- data in ----------------------------------------------------------------------------
 
     def _data_returned(self, size: int, outcome: Outcome, ret: RetSubmit) -> None:
+        if self.stopping and outcome is Outcome.DONE:
+            self.in_.statistics.discarded += len(ret.data)
+            return
         if self._data_over and outcome is Outcome.DONE:
             # Posted for data that the device ended early: what it sends next is the CSW.
             self._status_returned(outcome, ret)
@@ -142,8 +150,9 @@ class BotShaper(Shaper):
     def _give(self, data: bytes, *, ended: bool) -> None:
         """Write data to the host; where the device ended early the host must see a short packet."""
         self._moved += len(data)
-        if data:
-            self.in_.replica.write(data, partial(self._given, len(data)))
+        for at in range(0, len(data), MAX_REQUEST_BYTES):
+            piece = data[at : at + MAX_REQUEST_BYTES]
+            self.in_.replica.write(piece, partial(self._given, len(piece)))
         if ended:
             self._data_over = True
             on_a_packet = self._moved % self.in_.route.host_max_packet == 0
@@ -168,17 +177,19 @@ class BotShaper(Shaper):
             and self._asked < self._command.data_length
             and replica.pending + self.out.remote.in_flight < route.window_urbs
         ):
-            size = min(route.transfer_bytes, self._command.data_length - self._asked)
+            size = min(
+                route.transfer_bytes, MAX_REQUEST_BYTES, self._command.data_length - self._asked
+            )
             self._asked += size
             replica.read(_round_up(size, route.host_max_packet), self._data_taken)
 
     def _data_taken(self, error: int, data: memoryview) -> None:
         if error:
             return
-        if self._data_over:
+        self._moved += len(data)
+        if self._data_over or self.stopping:
             self.out.statistics.discarded += len(data)
             return
-        self._moved += len(data)
         self._post(data)
         if self._moved >= self._command.data_length:
             self._data_over = True
@@ -212,14 +223,32 @@ class BotShaper(Shaper):
     # --- status -----------------------------------------------------------------------------
 
     def _status_returned(self, outcome: Outcome, ret: RetSubmit) -> None:
+        if self.stopping and outcome is Outcome.DONE:
+            self.in_.statistics.discarded += len(ret.data)
+            return
         if outcome is not Outcome.DONE:
             self._in_failed(outcome, ret)
             return
         self._stalls = 0
-        self._status_seen = True
         self.in_.statistics.urbs += 1
+        self._status_asked = True
+        if not ret.data and not self._empty_seen:
+            self._pass_empty_packet()
+            return
+        self._status_seen = True
         self.in_.replica.write(ret.data, partial(self._given, len(ret.data)))
         self._finish()
+
+    def _pass_empty_packet(self) -> None:
+        """Pass on a zero-length packet in place of the CSW; the CSW is still to come.
+
+        Some devices end their data with one that nobody needs. Hosts know them and ask again
+        (drivers/usb/storage/transport.c, `usb_stor_Bulk_transport`), once.
+        """
+        self._empty_seen = True
+        self.in_.replica.write(b"", partial(self._given, 0))
+        if not self.in_.remote.in_flight:
+            self.in_.remote.submit_in(self._status_bytes, self._status_returned)
 
     def _finish(self) -> None:
         """Go on to the next command once the status is there and the host has sent its data."""
@@ -260,8 +289,7 @@ class BotShaper(Shaper):
         await self.in_.replica.drained()
         await self.in_.replica.halt()
         await self.in_.remote.clear_halt()
-        if self._stalls:
-            await asyncio.sleep(min(REARM_S[0] * 2 ** (self._stalls - 1), REARM_S[1]))
+        await pause_before_rearming(self._stalls)
         self._stalls += 1
         self._status_asked = True
         self.in_.remote.submit_in(self._status_bytes, self._status_returned)
@@ -273,7 +301,9 @@ class BotShaper(Shaper):
         await self.out.remote.unlink_all()
         if host_has_more:
             await self.out.replica.cancel_all()
-            await self.out.replica.halt()
+            # It may have sent the rest meanwhile; then its next word is a CBW, not to be halted.
+            if self._moved < self._command.data_length:
+                await self.out.replica.halt()
         await self.out.remote.clear_halt()
         asyncio.get_running_loop().call_soon(self._finish)
 

@@ -14,7 +14,7 @@ from collections import deque
 from functools import partial
 
 from gadgetip.pump.remote_endpoint import Outcome
-from gadgetip.pump.shapers.base import REARM_S, Shaper, ShaperContext, Side
+from gadgetip.pump.shapers.base import Shaper, ShaperContext, Side, pause_before_rearming
 from gadgetip.wire import RetSubmit
 
 MAX_WRITES = 2
@@ -57,7 +57,9 @@ class PacketInShaper(Shaper):
             remote.submit_in(size, self._returned)
 
     def _returned(self, outcome: Outcome, ret: RetSubmit) -> None:
-        if outcome is Outcome.DONE:
+        if outcome is Outcome.DONE and self.stopping:
+            self.side.statistics.discarded += len(ret.data)
+        elif outcome is Outcome.DONE:
             self._stalls = self._bus_errors = 0
             self._armed = self._window
             self.side.statistics.urbs += 1
@@ -72,7 +74,7 @@ class PacketInShaper(Shaper):
             self.context.device_gone()
 
     def _write(self) -> None:
-        while self._arrived and self.side.replica.pending < MAX_WRITES:
+        while self._arrived and self.side.replica.pending < MAX_WRITES and not self.stopping:
             data, packets = self._merge()
             self._written += packets
             self.side.replica.write(data, partial(self._taken, packets, len(data)))
@@ -120,10 +122,11 @@ class PacketInShaper(Shaper):
         await self.side.remote.unlink_all()
         self._bus_errors += 1
         if self._bus_errors > MAX_BUS_ERRORS:
-            self.context.noticed(
-                f"endpoint 0x{self.side.route.address:02x} fails at the device "
-                f"(status {ret.status}): it is halted towards the host"
-            )
+            if self._bus_errors == MAX_BUS_ERRORS + 1:
+                self.context.noticed(
+                    f"endpoint 0x{self.side.route.address:02x} fails at the device "
+                    f"(status {ret.status}): it is halted towards the host"
+                )
             await self._settle_halt(b"")
             return
         await self._rearm()
@@ -131,7 +134,6 @@ class PacketInShaper(Shaper):
     async def _rearm(self) -> None:
         """One URB alone first: a device that stalls again must not be asked at full rate."""
         self._armed = 1
-        if self._stalls:
-            await asyncio.sleep(min(REARM_S[0] * 2 ** (self._stalls - 1), REARM_S[1]))
+        await pause_before_rearming(self._stalls)
         self._stalls += 1
         asyncio.get_running_loop().call_soon(self._fill)

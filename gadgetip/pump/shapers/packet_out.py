@@ -14,7 +14,7 @@ from collections import deque
 from functools import partial
 
 from gadgetip.pump.remote_endpoint import Outcome
-from gadgetip.pump.shapers.base import REARM_S, Shaper, ShaperContext, Side
+from gadgetip.pump.shapers.base import Shaper, ShaperContext, Side, pause_before_rearming
 from gadgetip.wire import RetSubmit
 
 
@@ -67,7 +67,7 @@ class PacketOutShaper(Shaper):
 
     def _submit(self) -> None:
         self._merge_due = False
-        if self.recovering(self.side):
+        if self.stopping or self.recovering(self.side):
             return
         full = self.side.route.host_max_packet
         longest = max(self.side.route.transfer_bytes, full)
@@ -122,8 +122,7 @@ class PacketOutShaper(Shaper):
                 f"endpoint 0x{address:02x} halted (status {status}): {lost} bytes behind the halt "
                 "were taken from the host and not delivered"
             )
-        if self._stalls:
-            await asyncio.sleep(min(REARM_S[0] * 2 ** (self._stalls - 1), REARM_S[1]))
+        await pause_before_rearming(self._stalls)
         self._stalls += 1
         await self.side.remote.clear_halt()
         asyncio.get_running_loop().call_soon(self._fill)
