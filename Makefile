@@ -18,7 +18,7 @@ MACHINE := $(BIN)/python -m tests.machine
 PACKAGES := \
 	python3 python3-venv ca-certificates \
 	qemu-system-x86 busybox-static file kmod udev util-linux xz-utils \
-	usbip usbutils fio dosfstools e2fsprogs iproute2 nftables procps
+	usbip usbutils fio dosfstools e2fsprogs fdisk iproute2 procps libaio1 libusb-1.0-0
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \

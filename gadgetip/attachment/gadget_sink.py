@@ -7,10 +7,11 @@ why, where that is not known.
 
 import asyncio
 import logging
+import signal
 from dataclasses import dataclass
 
 from gadgetip.attachment.channel import Message, Word
-from gadgetip.attachment.keeper import Keeper, WorkerProcess
+from gadgetip.attachment.keeper import STOP_SIGNALS, Keeper, WorkerProcess
 from gadgetip.attachment.udc_lock import UdcLock
 from gadgetip.errors import GadgetipError, LinkLostError, PrerequisiteError, RefusedError
 from gadgetip.gadget import BACKENDS, Backend, Plan, Udc, choose_udc, make_plan
@@ -61,6 +62,8 @@ def attach_to_gadget(
     Returns when the user stopped it (SIGINT, SIGTERM). Every other end is an error:
     `DeviceUnpluggedError`, `LinkLostError`, `RefusedError`, `PrerequisiteError`, `GadgetipError`.
     """
+    for each in STOP_SIGNALS:
+        signal.signal(each, signal.default_int_handler)
     backend_type = BACKENDS["functionfs"]
     backend_type(udc_name or "").check()
     udc = choose_udc(udc_name)
@@ -97,9 +100,12 @@ def _build_and_keep(backend: Backend, bound: Bound, listener: Listener) -> None:
 
         ending = asyncio.run(keeper.keep(show))
     finally:
+        # Whoever is impatient now would leave debris behind.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         if worker is not None:
             worker.end()
         backend.remove()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     if ending is None:
         return
     if ending.word is not Word.LINK_ENDED:

@@ -138,8 +138,9 @@ class Worker:
 
     async def _enable(self) -> None:
         await self._pump.stop()
+        reset, self._reset_seen = self._reset_seen, False
         if self._enabled_before:
-            await self._make_device_believe()
+            await self._make_device_believe(reset=reset)
         self._enabled_before = True
         speed = current_speed(self._replica.udc)
         routes = self._plan.routes.get(speed)
@@ -150,12 +151,11 @@ class Worker:
             self._warn_of_packet_sizes(speed)
         await self._pump.start(routes)
 
-    async def _make_device_believe(self) -> None:
+    async def _make_device_believe(self, *, reset: bool) -> None:
         """Bring the device to where the host believes it is: freshly configured."""
         requests = [SetupPacket.set_configuration(self._plan.configuration_value)]
-        if self._reset_seen:
+        if reset:
             requests.insert(0, SetupPacket.port_reset())
-        self._reset_seen = False
         for setup in requests:
             try:
                 await self._urbs.control(setup, limit_s=CONTROL_LIMIT_S)

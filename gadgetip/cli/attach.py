@@ -19,8 +19,8 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("host", type=HostType(), required=False)
-@click.argument("device", type=DeviceType(), required=False)
+@click.argument("host", metavar="HOST", type=HostType(), required=False)
+@click.argument("device", metavar="DEVICE", type=DeviceType(), required=False)
 @click.option("-r", "--remote", type=HostType(), hidden=True)
 @click.option("-b", "--busid", type=DeviceType(), hidden=True)
 @click.option(

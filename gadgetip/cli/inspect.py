@@ -31,8 +31,8 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("host", type=HostType())
-@click.argument("device", type=DeviceType())
+@click.argument("host", metavar="HOST", type=HostType())
+@click.argument("device", metavar="DEVICE", type=DeviceType())
 @click.option(
     "--save",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),

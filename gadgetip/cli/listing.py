@@ -16,7 +16,7 @@ from gadgetip.wire import DeviceRecord
 @click.command(
     "list", epilog="\b\nExamples:\n  gadgetip list nas.lan\n  gadgetip list nas.lan --json"
 )
-@click.argument("host", type=HostType(), required=False)
+@click.argument("host", metavar="HOST", type=HostType(), required=False)
 @click.option("-r", "--remote", type=HostType(), hidden=True)
 @common_options
 def list_command(output: Output, host: HostAddress | None, remote: HostAddress | None) -> None:

@@ -12,7 +12,7 @@ import click
 
 from gadgetip import __version__
 from gadgetip.cli.output import Output, common_options, safe
-from gadgetip.errors import ExitStatus, GadgetipError
+from gadgetip.errors import ExitStatus, GadgetipError, PrerequisiteError
 
 EPILOG = """\b
 Examples:
@@ -49,7 +49,13 @@ class CommandTable(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, name = COMMANDS[cmd_name].split(":")
-        command = getattr(import_module(module), name)
+        try:
+            command = getattr(import_module(module), name)
+        except OSError as error:
+            # The package `libaio` opens the C library when it is imported.
+            raise PrerequisiteError(
+                f"a library is missing ({error}): apt install libaio1 (libaio1t64 on Debian 13)"
+            ) from None
         assert isinstance(command, click.Command)
         return command
 
@@ -83,6 +89,8 @@ def main() -> None:
         if debug:
             traceback.print_exc()
         click.echo(safe(f"gadgetip: {error}"), err=True)
+        if "--json" in sys.argv:
+            Output(json=True).event("error", message=str(error), exit_status=error.exit_status)
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
         sys.exit(ExitStatus.DONE)

@@ -53,11 +53,11 @@ class Output:
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Columns as wide as they need to be."""
-        lines = [list(header), *map(list, rows)]
+        lines = [[safe(cell) for cell in line] for line in (header, *rows)]
         widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
         for line in lines:
             padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-            click.echo(safe("  ".join(padded).rstrip()))
+            click.echo("  ".join(padded).rstrip())
 
 
 def safe(text: str) -> str:

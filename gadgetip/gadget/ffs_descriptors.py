@@ -7,15 +7,18 @@ given to it as a structure of exactly these bytes.
 """
 
 import ctypes
+import struct
 from collections.abc import Mapping, Sequence
 
 import functionfs
 from functionfs.ch9 import USB_DIR_IN, USB_ENDPOINT_XFER_BULK, USB_ENDPOINT_XFER_INT
 from functionfs.common import USBDescriptorHeader
+from functionfs.functionfs import STRINGS_MAGIC
 
 from gadgetip.gadget.steering import FILLER_MAX_PACKET, EndpointRequest
 from gadgetip.usb import Descriptor, Direction, Speed, TransferType
 
+_STRINGS_HEAD = struct.Struct("<IIII")  # magic, length, texts a language, languages
 _TRANSFER_BITS = {
     TransferType.BULK: USB_ENDPOINT_XFER_BULK,
     TransferType.INTERRUPT: USB_ENDPOINT_XFER_INT,
@@ -58,10 +61,17 @@ def filler_blob(fillers: Sequence[EndpointRequest]) -> bytes:
 
 
 def strings_blob(strings: Mapping[int, Sequence[str]]) -> bytes:
-    """The strings block: for each language all texts, in the order of their indices."""
-    return bytes(
-        functionfs.serialise(functionfs.getStrings({lang: list(t) for lang, t in strings.items()}))
+    """The strings block: for each language all texts, in the order of their indices.
+
+    `functionfs.getStrings` keeps the first text of a language and fills the rest with zeros.
+    """
+    tables = b"".join(
+        lang.to_bytes(2, "little") + b"".join(text.encode() + b"\0" for text in texts)
+        for lang, texts in strings.items()
     )
+    count = len(next(iter(strings.values()), ()))
+    head = _STRINGS_HEAD.pack(STRINGS_MAGIC, _STRINGS_HEAD.size + len(tables), count, len(strings))
+    return head + tables
 
 
 def _structure(data: bytes) -> ctypes.LittleEndianStructure:

@@ -26,7 +26,7 @@ MAX_LANGUAGES = 2
 MAX_POWER_MA = 500
 MAX_POWER_SUPERSPEED_MA = 896
 DEFAULT_POWER_MA = 2
-SELF_POWERED, REMOTE_WAKEUP = 0x40, 0x20
+SELF_POWERED = 0x40
 DEVICE_STRINGS = ("manufacturer", "product", "serialnumber")
 
 
@@ -192,16 +192,14 @@ def _attributes(configuration: Configuration, model: UdcModel, deviations: list[
     if configuration.descriptor.self_powered:
         attributes |= SELF_POWERED
     if configuration.descriptor.remote_wakeup:
-        if model.signals_wakeup:
-            attributes |= REMOTE_WAKEUP
-        else:
-            deviations.append(
-                Deviation(
-                    Severity.DEGRADED,
-                    "remote wakeup",
-                    f"{model.name} cannot wake the host, so the replica does not claim it",
-                )
+        # A host that believes in it puts a keyboard to sleep for ever.
+        deviations.append(
+            Deviation(
+                Severity.DEGRADED,
+                "remote wakeup",
+                "gadgetip does not signal it yet, so the replica does not claim it",
             )
+        )
     return attributes
 
 

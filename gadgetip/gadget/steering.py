@@ -16,7 +16,7 @@ from itertools import product
 from gadgetip.gadget.udc_models import UdcEndpoint, UdcModel
 from gadgetip.usb import Direction, TransferType
 
-MAX_FILLERS_EACH = 8
+MAX_FILLERS_EACH = 5
 FILLER_MAX_PACKET = 8
 """Fits every endpoint. No filler is ever enabled, so nobody minds that bulk has 1024 there."""
 
@@ -75,6 +75,8 @@ def steer(
     requests = [request for _, request in wanted]
     addresses = [address for address, _ in wanted]
     kinds = sorted({(r.direction, r.transfer_type) for r in requests})
+    if not all(_has_endpoint(model, address, request) for address, request in wanted):
+        max_fillers = 0  # a thousand simulations would find nothing
     amounts = sorted(product(range(max_fillers + 1), repeat=len(kinds)), key=sum)
     for amount in amounts:
         fillers = [
@@ -86,6 +88,14 @@ def steer(
         if None not in got[: len(fillers)] and got[len(fillers) :] == addresses:
             return Steering(tuple(fillers), tuple(addresses))
     return Steering((), tuple(autoconfigure(model, requests)))
+
+
+def _has_endpoint(model: UdcModel, address: int, request: EndpointRequest) -> bool:
+    """Whether any endpoint of the controller could have this address."""
+    return any(
+        endpoint.number in {address & 0x0F, None} and _fits(endpoint, request)
+        for endpoint in model.endpoints
+    )
 
 
 def _fits(endpoint: UdcEndpoint, request: EndpointRequest) -> bool:

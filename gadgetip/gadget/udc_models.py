@@ -35,8 +35,7 @@ class UdcModel:
     """A kind of controller.
 
     `drivers` are the kernel driver names by which a live one is recognised. `caps_below_high`
-    says whether `max_speed` may be set below high speed. `signals_wakeup` says whether the host
-    can be woken, which decides whether a replica may claim it.
+    says whether `max_speed` may be set below high speed.
     """
 
     name: str
@@ -44,7 +43,6 @@ class UdcModel:
     max_speed: Speed
     endpoints: tuple[UdcEndpoint, ...]
     caps_below_high: bool = True
-    signals_wakeup: bool = False
     max_packet0: int = 64
 
 
@@ -86,7 +84,6 @@ DUMMY_HCD = UdcModel(
     name="dummy_hcd",
     drivers=("dummy_udc",),
     max_speed=Speed.HIGH,
-    signals_wakeup=True,
     endpoints=(
         _in("ep1in-bulk", _BULK, _DUMMY_LIMIT),
         _out("ep2out-bulk", _BULK, _DUMMY_LIMIT),
@@ -128,7 +125,6 @@ MUSB_AM335X = UdcModel(
     drivers=("musb-hdrc", "musb-dsps"),
     max_speed=Speed.HIGH,
     caps_below_high=False,
-    signals_wakeup=True,
     endpoints=(
         *_pairs(range(1, 10), _ANY, 512),
         *(

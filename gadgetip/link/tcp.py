@@ -61,8 +61,7 @@ async def _connect_to_any(address: HostAddress) -> socket.socket:
             return stream
     if isinstance(failure, ConnectionRefusedError):
         raise LinkLostError(
-            f"nothing listens on {address.host} port {address.port}: "
-            "is `usbipd` or `gadgetip serve` running there?"
+            f"nothing listens on {address.host} port {address.port}: is `usbipd` running there?"
         )
     reason = failure.strerror if failure else "it has no address"
     raise LinkLostError(f"cannot reach {address}: {reason}")

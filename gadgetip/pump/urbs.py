@@ -178,8 +178,10 @@ class UrbStream:
     async def unlinked(self, seqnums: list[int]) -> None:
         """Unlink all of `seqnums` and wait until each is settled.
 
-        Their callbacks are called as for any URB. A server that does not answer within
-        `UNLINK_LIMIT_S` breaks the protocol: the stream is given up.
+        The last goes first: an endpoint whose first URB is taken away goes on with the second, and
+        the device would get data with a hole in it. Their callbacks are called as for any URB. A
+        server that does not answer within `UNLINK_LIMIT_S` breaks the protocol: the stream is given
+        up.
         """
         if not seqnums or self.ended is not None:
             return
@@ -195,7 +197,7 @@ class UrbStream:
 
             return returned
 
-        for seqnum in list(left):
+        for seqnum in [each for each in reversed(seqnums) if each in left]:
             self._in_flight[seqnum] = wrap(seqnum, self._in_flight[seqnum])
             self.unlink(seqnum)
         if not left:

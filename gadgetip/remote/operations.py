@@ -112,7 +112,7 @@ async def is_still_exported(address: HostAddress, busid: str) -> GadgetipError:
     A device that left the server's port is not in its list any more (`DeviceUnpluggedError`). One
     that is there, or a server that does not answer, means that the link was lost
     (`LinkLostError`). A server lists nothing that is in use, and takes a moment to notice that we
-    are gone, so a device that is missing is asked for a second time.
+    are gone, so a device that is missing is asked for again, and at last by name.
     """
     for pause_s in (0.0, 0.5, 1.0):
         await asyncio.sleep(pause_s)
@@ -122,6 +122,14 @@ async def is_still_exported(address: HostAddress, busid: str) -> GadgetipError:
             return LinkLostError(f"the server is gone: {error}")
         if any(device.busid == busid for device in devices):
             return LinkLostError(f"the connection to {address} broke; the device is still there")
+    try:
+        status, imported = await _try_import(address, busid)
+    except GadgetipError as error:
+        return LinkLostError(f"the server is gone: {error}")
+    if imported is not None:
+        imported.close()
+    if status not in {OpStatus.NODEV, OpStatus.NA}:
+        return LinkLostError(f"the connection to {address} broke; the device is still there")
     return DeviceUnpluggedError(f"the device {busid} was unplugged at {address}")
 
 

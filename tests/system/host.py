@@ -81,8 +81,15 @@ def complaints(since: int, device: str) -> list[str]:
     return [line for line in kernel_log()[since:] if pattern.search(line)]
 
 
+def wait_until_nothing_hangs(limit_s: float = 15.0) -> None:
+    """Wait until no task is in uninterruptible sleep; unplugging puts some there for a moment."""
+    wait_for(
+        lambda: not stuck_tasks(), f"an end of uninterruptible sleep: {stuck_tasks()}", limit_s
+    )
+
+
 def stuck_tasks() -> list[str]:
-    """Tasks in uninterruptible sleep that are not kernel threads at rest."""
+    """Tasks in uninterruptible sleep at this moment."""
     stuck = []
     for status in Path("/proc").glob("[0-9]*/status"):
         try:

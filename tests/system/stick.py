@@ -13,7 +13,10 @@ STORE = Path("/run/gadgetip-bench")
 
 
 class Stick:
-    """A mass storage device on a dummy controller; plugged in while the context lasts."""
+    """A mass storage device on a controller; plugged in while the context lasts.
+
+    One that is not `visible` has no host of its own: usbip-vudc is served to the network.
+    """
 
     def __init__(
         self,
@@ -29,6 +32,7 @@ class Stick:
         power_ma: int = 200,
         attributes: int = 0x80,
         configuration: str | None = None,
+        visible: bool = True,
     ) -> None:
         self.udc = udc
         self.id = f"{vendor_id:04x}:{product_id:04x}"
@@ -42,6 +46,7 @@ class Stick:
         self._power_ma = power_ma
         self._attributes = attributes
         self._configuration = configuration
+        self._visible = visible
 
     def __enter__(self) -> "Stick":
         STORE.mkdir(parents=True, exist_ok=True)
@@ -74,8 +79,9 @@ class Stick:
     def plug(self) -> None:
         """Put the stick into the server's port and wait until the server knows it."""
         (self._gadget / "UDC").write_text(self.udc)
-        self.sysfs = wait_for_device(self.udc)
-        self.busid = self.sysfs.name
+        if self._visible:
+            self.sysfs = wait_for_device(self.udc)
+            self.busid = self.sysfs.name
 
     def unplug(self) -> None:
         """Take the stick out; nothing happens when it is out already."""

@@ -138,11 +138,14 @@ def test_stopping_unplugs_and_leaves_nothing(attached: Attachment) -> None:
 )
 def test_identity_is_carried(server: StockServer, described: dict[str, Any]) -> None:
     """The plan announces no difference, and there is none, at the device's own speed."""
-    with Stick("dummy_udc.2", **described) as stick, server.exporting(stick.busid):
+    with Stick("dummy_udc.2", **described) as stick:
         device_bytes = stick.descriptors()
         fields = ("product", "speed", "bmAttributes", "bMaxPower", "configuration")
         own = [(stick.sysfs / name).read_text() for name in fields]
-        with Attachment("127.0.0.1", stick.busid, udc="dummy_udc.3") as attached:
+        with (
+            server.exporting(stick.busid),
+            Attachment("127.0.0.1", stick.busid, udc="dummy_udc.3") as attached,
+        ):
             replica = host.wait_for_device("dummy_udc.3")
             assert attached.bound["deviations"] == []
             assert host.descriptors(replica) == device_bytes

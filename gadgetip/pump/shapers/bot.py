@@ -6,6 +6,11 @@ pieces may be large, and everything the command needs is submitted at once: the 
 the URB that waits for the CSW travel together. Through a plain USB/IP client each of the three
 waits for the one before; here a command costs one round trip.
 
+A device sees nothing of a URB that waits in its host's controller, so this is safe with every
+device that is hardware. Emulated ones (QEMU's) are handed the URB itself and may stall it or lose
+it. Both are noticed, settled without the host seeing any of it, and from then on the shaper is
+*patient*: it asks for the CSW when the data stage is through, for a second round trip.
+
     COMMAND   a read waits for the host's CBW
        |      CBW valid: forwarded; data URBs follow it; the URB for the CSW behind them
      DATA     IN: what returns is written to the host, piece by piece
@@ -44,6 +49,9 @@ MAX_REQUEST_BYTES = 32 * 1024
 """The kernel allocates each request on an endpoint file in one piece. Up to here it tries until it
 succeeds (PAGE_ALLOC_COSTLY_ORDER); above it a board with little memory fails sooner or later."""
 
+WATCH_S = 0.4
+"""How often a device that was asked for its CSW ahead of time is looked at."""
+
 
 class BotShaper(Shaper):
     """The pair of bulk endpoints of one bulk-only mass storage interface."""
@@ -55,6 +63,9 @@ class BotShaper(Shaper):
         self._command_bytes = _round_up(CBW_LENGTH, out.route.host_max_packet)
         self._status_bytes = _round_up(CSW_LENGTH, in_.route.device_max_packet)
         self._bytes_out = 0
+        self._patient = False
+        """Whether the CSW is asked for only when the data stage is through."""
+        self._watch: asyncio.TimerHandle | None = None
         self.forget()
 
     @property
@@ -75,12 +86,15 @@ class BotShaper(Shaper):
         self.out.statistics.discarded += self._bytes_out
         self._bytes_out = 0
         self._stalls = 0
+        self._stop_watching()
         self._begin_command(CommandBlockWrapper(tag=0, data_length=0, data_in=False))
 
     # --- the command ------------------------------------------------------------------------
 
     def _begin_command(self, command: CommandBlockWrapper) -> None:
         self._command = command
+        self._under_way = False
+        self._overdue = False
         self._asked = 0
         """Data-in bytes asked of the device, or data-out bytes asked of the host."""
         self._moved = 0
@@ -101,6 +115,7 @@ class BotShaper(Shaper):
         command = CommandBlockWrapper.read(data)
         # What is no CBW is the device's to refuse: it goes there, and the answer comes back.
         self._begin_command(command or CommandBlockWrapper(tag=0, data_length=0, data_in=False))
+        self._under_way = True
         self._post(data)
         if self._command.data_length and not self._command.data_in:
             self._take_data()
@@ -117,12 +132,20 @@ class BotShaper(Shaper):
             ):
                 size = min(route.transfer_bytes, self._command.data_length - self._asked)
                 self._asked += size
-                remote.submit_in(size, partial(self._data_returned, size))
+                # Whole packets: where the data ends early, a CSW must fit into what is left.
+                whole = _round_up(size, route.device_max_packet)
+                remote.submit_in(whole, partial(self._data_returned, size))
             if self._asked < self._command.data_length and not self._data_over:
                 return
-        if not self._status_asked:
-            self._status_asked = True
-            remote.submit_in(self._status_bytes, self._status_returned)
+        elif self._moved < self._command.data_length and not self._data_over:
+            return  # the CSW follows the last of the host's data
+        if not self._under_way or self._status_asked or (self._patient and self._data_unsettled()):
+            return
+        self._status_asked = True
+        remote.submit_in(self._status_bytes, self._status_returned)
+        if self._command.data_in and not self._patient and self._data_unsettled():
+            loop = asyncio.get_running_loop()
+            self._watch = loop.call_later(WATCH_S, self._watch_status, self._command)
 
     # --- data in ----------------------------------------------------------------------------
 
@@ -139,13 +162,15 @@ class BotShaper(Shaper):
             return
         self.in_.statistics.urbs += 1
         short = len(ret.data) < size
-        if short and is_status_of(ret.data, self._command.tag):
+        if len(ret.data) != size and is_status_of(ret.data, self._command.tag):
             self._data_over = True
             self._status_returned(outcome, ret)
             return
         self._give(ret.data, ended=short)
         if self._moved >= self._command.data_length:
             self._data_over = True
+        if not self._status_asked:
+            self._ask()
 
     def _give(self, data: bytes, *, ended: bool) -> None:
         """Write data to the host; where the device ended early the host must see a short packet."""
@@ -193,6 +218,7 @@ class BotShaper(Shaper):
         self._post(data)
         if self._moved >= self._command.data_length:
             self._data_over = True
+            self._ask()
             self._finish()
         else:
             self._take_data()
@@ -210,6 +236,8 @@ class BotShaper(Shaper):
             statistics.moved += size
             if not self._data_over and not self._command.data_in:
                 self._take_data()
+            elif not self._status_asked:
+                self._ask()
             return
         statistics.moved += min(ret.actual_length, size)
         statistics.discarded += size - min(ret.actual_length, size)
@@ -226,9 +254,14 @@ class BotShaper(Shaper):
         if self.stopping and outcome is Outcome.DONE:
             self.in_.statistics.discarded += len(ret.data)
             return
+        if outcome is Outcome.STALLED and not self._command.data_in and self._bytes_out:
+            self._be_patient("stalls")
+            self.recover(self.in_, self._clear_early_stall())
+            return
         if outcome is not Outcome.DONE:
             self._in_failed(outcome, ret)
             return
+        self._stop_watching()
         self._stalls = 0
         self.in_.statistics.urbs += 1
         self._status_asked = True
@@ -252,8 +285,11 @@ class BotShaper(Shaper):
 
     def _finish(self) -> None:
         """Go on to the next command once the status is there and the host has sent its data."""
-        if not (self._status_seen and self._data_over) or self.recovering(self.out):
+        through = self._under_way and self._status_seen and self._data_over
+        if not through or self.recovering(self.out):
             return
+        self._under_way = False
+        self._stop_watching()
         if self.in_.remote.in_flight:
             self.recover(self.in_, self._retire_leftovers())
         else:
@@ -262,6 +298,54 @@ class BotShaper(Shaper):
     async def _retire_leftovers(self) -> None:
         await self.in_.remote.unlink_all()
         self._expect_command()
+
+    # --- devices that want the CSW to be asked for last ---------------------------------------
+
+    def _data_unsettled(self) -> bool:
+        """Whether the device has not yet answered for all of the data stage."""
+        if self._command.data_in:
+            return not self._data_over
+        return self._bytes_out > 0
+
+    def _be_patient(self, what_it_does: str) -> None:
+        self._stop_watching()
+        if not self._patient:
+            self._patient = True
+            self.context.noticed(
+                f"the device {what_it_does} when its status is asked for ahead of time: from now "
+                "on each command takes a second round trip"
+            )
+
+    async def _clear_early_stall(self) -> None:
+        await self.in_.remote.clear_halt()
+        self._status_asked = False
+        asyncio.get_running_loop().call_soon(self._ask)
+
+    def _watch_status(self, command: CommandBlockWrapper) -> None:
+        """Look whether the CSW is overdue, which it is when all data came long ago."""
+        self._watch = None
+        if command is not self._command or not self.running or self.recovering(self.in_):
+            return
+        settled = not self._data_unsettled()
+        if settled and self._overdue:
+            self._be_patient("is silent")
+            self.recover(self.in_, self._ask_again())
+            return
+        self._overdue = settled
+        loop = asyncio.get_running_loop()
+        self._watch = loop.call_later(WATCH_S, self._watch_status, command)
+
+    async def _ask_again(self) -> None:
+        """Take the URB for the CSW back and post it once more, now that the data is through."""
+        command = self._command
+        await self.in_.remote.unlink_all()
+        if command is self._command and self._under_way:
+            self.in_.remote.submit_in(self._status_bytes, self._status_returned)
+
+    def _stop_watching(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
 
     # --- what goes wrong --------------------------------------------------------------------
 
@@ -305,7 +389,11 @@ class BotShaper(Shaper):
             if self._moved < self._command.data_length:
                 await self.out.replica.halt()
         await self.out.remote.clear_halt()
-        asyncio.get_running_loop().call_soon(self._finish)
+        asyncio.get_running_loop().call_soon(self._settled_out)
+
+    def _settled_out(self) -> None:
+        self._ask()
+        self._finish()
 
 
 def _round_up(size: int, packet: int) -> int:

@@ -1,4 +1,4 @@
-"""Towards the host, packet by packet: the same packets, in the same order, halts in their places."""
+"""Towards the host, packet by packet: the same packets in the same order, halts in place."""
 
 import asyncio
 
@@ -140,7 +140,7 @@ def test_the_pause_before_rearming_doubles_and_is_bounded(monkeypatch: pytest.Mo
         pauses.append(pause)
 
     monkeypatch.setattr(base, "REARM_S", (0.001, 0.1))
-    monkeypatch.setattr(base.asyncio, "sleep", sleep)
+    monkeypatch.setattr("gadgetip.pump.shapers.base.asyncio.sleep", sleep)
 
     async def scenario() -> None:
         for stalls in (0, 1, 2, 3, 8, 10**9):

@@ -46,9 +46,7 @@ def refuse_at(line: Line, place: int, word: Word) -> Callable[[bytes], Word | No
 
 @unhurried
 @given(st.lists(packets, max_size=40), st.integers(1, 9), schedules)
-def test_the_device_gets_the_packets_of_the_host(
-    sent: list[bytes], window: int, seed: int
-) -> None:
+def test_the_device_gets_the_packets_of_the_host(sent: list[bytes], window: int, seed: int) -> None:
     async def scenario() -> None:
         world = World(seed)
         line, shaper = begin(world, window=window)
@@ -134,7 +132,8 @@ def test_what_a_halt_cost_is_counted_and_reported(
         line.host.clear()
         await world.settle()
         got = len(line.device.received)
-        assert line.device.received == before[:got]
+        if word == STALL:  # a bus error does not keep the device from taking what follows
+            assert line.device.received == before[:got]
         delivered = sum(map(len, line.device.received))
         statistics = shaper.side.statistics
         assert statistics.moved == delivered

@@ -3,7 +3,7 @@
 Both ends of an endpoint follow the contract of the real ones. `RemoteEnd` is a `RemoteEndpoint`
 whose URBs travel over a link that keeps their order to a device that speaks in packets; a URB is
 over with a short packet or when it is full, a stall stays until it is cleared, an unlink may cross
-its answer. `HostEnd` is a `ReplicaEndpoint` whose requests a host fills or empties packet by packet.
+its answer. `HostEnd` is a `ReplicaEndpoint` whose requests a host fills or empties by packets.
 
 What may happen next is a set of queues. `World` takes the next step out of one of them, in an
 order that a test chooses or hypothesis draws, and knows when nothing can happen any more: then
@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import count
 from random import Random
 
 from gadgetip.pump import EndpointRoute, Shaping
@@ -63,6 +64,7 @@ class World:
         self.link_up = True
         self.notices: list[str] = []
         self.gone = 0
+        self.serials = count()
         self._random = Random(seed) if seed is not None else None
 
     def context(self) -> ShaperContext:
@@ -121,6 +123,7 @@ class _Urb:
     length: int
     data: bytes
     on_outcome: OnOutcome
+    serial: int
     received: bytearray = field(default_factory=bytearray)
     sent: int = 0
     settled: bool = False
@@ -165,14 +168,15 @@ class RemoteEnd(RemoteEndpoint):
     def submit_in(self, length: int, on_outcome: OnOutcome) -> None:
         assert self.route.direction is Direction.IN
         assert length > 0
-        self._submit_urb(_Urb(length, b"", on_outcome))
+        self._submit_urb(_Urb(length, b"", on_outcome, next(self.world.serials)))
 
     def submit_out(self, data: bytes | memoryview, on_outcome: OnOutcome) -> None:
         assert self.route.direction is Direction.OUT
-        self._submit_urb(_Urb(len(data), bytes(data), on_outcome))
+        serial = next(self.world.serials)
+        self._submit_urb(_Urb(len(data), bytes(data), on_outcome, serial))
 
     async def unlink_all(self) -> None:
-        asked = list(self._out_there)
+        asked = self._out_there[::-1]
         if not asked:
             return
         for urb in asked:
@@ -196,6 +200,10 @@ class RemoteEnd(RemoteEndpoint):
     def queued(self) -> int:
         """URBs that wait at the device."""
         return len(self._queued)
+
+    def oldest(self) -> int | None:
+        """The serial number of the URB whose turn it is."""
+        return self._queued[0].serial if self._queued else None
 
     def say(self, data: bytes, *, ended: bool = True) -> None:
         """Queue a transfer in packets; one that ends on a full packet gets a ZLP if `ended`."""

@@ -1,0 +1,53 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gadgetip.attachment.channel import Channel, Message, Word, channel
+
+
+@pytest.fixture
+def ends() -> tuple[Channel, Channel]:
+    return channel()
+
+
+@given(st.sampled_from(Word), st.text(max_size=300))
+def test_what_is_said_is_heard(word: Word, text: str) -> None:
+    keeper, worker = channel()
+    worker.send(word, text)
+    assert keeper.receive() == Message(word, text)
+    keeper.close()
+    worker.close()
+
+
+def test_messages_keep_their_order_and_their_borders(ends: tuple[Channel, Channel]) -> None:
+    keeper, worker = ends
+    for n in range(20):
+        worker.send(Word.NOTICE, str(n))
+    assert [keeper.receive() for _ in range(20)] == [
+        Message(Word.NOTICE, str(n)) for n in range(20)
+    ]
+    with pytest.raises(BlockingIOError):
+        keeper.receive()
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J\n\0", "\ud800 half", "\U0001f600" * 4096, "x" * 100_000])
+def test_any_text_fits(ends: tuple[Channel, Channel], text: str) -> None:
+    keeper, worker = ends
+    worker.send(Word.NOTICE, text)
+    assert keeper.receive() == Message(Word.NOTICE, text[:4096])
+
+
+def test_the_end_of_the_other_is_heard(ends: tuple[Channel, Channel]) -> None:
+    keeper, worker = ends
+    worker.send(Word.ENDED, "last words")
+    worker.close()
+    assert keeper.receive() == Message(Word.ENDED, "last words")
+    assert keeper.receive() is None
+    keeper.send(Word.STOP)  # nobody is there: no error either
+
+
+def test_a_reader_that_is_stuck_does_not_stop_the_writer(ends: tuple[Channel, Channel]) -> None:
+    keeper, worker = ends
+    for _ in range(10_000):
+        worker.send(Word.NOTICE, "x" * 4096)
+    assert keeper.receive() == Message(Word.NOTICE, "x" * 4096)
