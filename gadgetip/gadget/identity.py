@@ -97,7 +97,7 @@ def decide_identity(
         bDeviceClass=device.bDeviceClass,
         bDeviceSubClass=device.bDeviceSubClass,
         bDeviceProtocol=device.bDeviceProtocol,
-        bmAttributes=_attributes(configuration, model, deviations),
+        bmAttributes=_attributes(configuration, deviations),
         max_power_ma=_power(tree, configuration, speed, deviations),
         strings=strings,
         configuration_strings=configuration_strings,
@@ -187,7 +187,7 @@ def _bcd_usb(value: int, speed: Speed, model: UdcModel, deviations: list[Deviati
     return BCD_USB
 
 
-def _attributes(configuration: Configuration, model: UdcModel, deviations: list[Deviation]) -> int:
+def _attributes(configuration: Configuration, deviations: list[Deviation]) -> int:
     attributes = 0x80
     if configuration.descriptor.self_powered:
         attributes |= SELF_POWERED

@@ -16,7 +16,7 @@ from itertools import product
 from gadgetip.gadget.udc_models import UdcEndpoint, UdcModel
 from gadgetip.usb import Direction, TransferType
 
-MAX_FILLERS_EACH = 5
+MAX_FILLERS_EACH = 8
 FILLER_MAX_PACKET = 8
 """Fits every endpoint. No filler is ever enabled, so nobody minds that bulk has 1024 there."""
 
@@ -69,33 +69,43 @@ def steer(
     """Find the fewest fillers that give every endpoint its wanted address.
 
     `wanted` pairs each bEndpointAddress with what is asked for it, in descriptor order;
-    `max_fillers` bounds the fillers of each kind. Where no filler helps, the plain choice of the
-    kernel is returned, and the caller sees the difference.
+    `max_fillers` bounds the fillers of each kind. The two directions are searched apart, for they
+    hardly ever compete, and the whole is checked at the end. Where no filler helps, the plain
+    choice of the kernel is returned, and the caller sees the difference.
     """
     requests = [request for _, request in wanted]
+    fillers = [
+        filler
+        for direction in Direction
+        for filler in _fillers(model, wanted, direction, max_fillers)
+    ]
+    got = autoconfigure(model, [*fillers, *requests])
     addresses = [address for address, _ in wanted]
-    kinds = sorted({(r.direction, r.transfer_type) for r in requests})
-    if not all(_has_endpoint(model, address, request) for address, request in wanted):
-        max_fillers = 0  # a thousand simulations would find nothing
-    amounts = sorted(product(range(max_fillers + 1), repeat=len(kinds)), key=sum)
-    for amount in amounts:
-        fillers = [
-            EndpointRequest(direction, transfer_type, FILLER_MAX_PACKET)
-            for count, (direction, transfer_type) in zip(amount, kinds, strict=True)
-            for _ in range(count)
-        ]
-        got = autoconfigure(model, [*fillers, *requests])
-        if None not in got[: len(fillers)] and got[len(fillers) :] == addresses:
-            return Steering(tuple(fillers), tuple(addresses))
+    if None not in got and got[len(fillers) :] == addresses:
+        return Steering(tuple(fillers), tuple(addresses))
     return Steering((), tuple(autoconfigure(model, requests)))
 
 
-def _has_endpoint(model: UdcModel, address: int, request: EndpointRequest) -> bool:
-    """Whether any endpoint of the controller could have this address."""
-    return any(
-        endpoint.number in {address & 0x0F, None} and _fits(endpoint, request)
-        for endpoint in model.endpoints
-    )
+def _fillers(
+    model: UdcModel,
+    wanted: list[tuple[int, EndpointRequest]],
+    direction: Direction,
+    most: int,
+) -> list[EndpointRequest]:
+    """The fewest fillers that make one direction right; none where none do."""
+    requests = [request for _, request in wanted if request.direction is direction]
+    addresses = [address for address, request in wanted if request.direction is direction]
+    kinds = sorted({request.transfer_type for request in requests})
+    for amount in sorted(product(range(most + 1), repeat=len(kinds)), key=sum):
+        fillers = [
+            EndpointRequest(direction, transfer_type, FILLER_MAX_PACKET)
+            for count, transfer_type in zip(amount, kinds, strict=True)
+            for _ in range(count)
+        ]
+        got = autoconfigure(model, [*fillers, *requests])
+        if None not in got and got[len(fillers) :] == addresses:
+            return fillers
+    return []
 
 
 def _fits(endpoint: UdcEndpoint, request: EndpointRequest) -> bool:

@@ -53,6 +53,8 @@ class Storage:
         """The data of the last OUT command."""
         self.is_lost = False
         """Whether an invalid CBW has put it out of order, until a reset."""
+        self.stalls_early_questions = False
+        """Whether it stalls a URB that waits for the CSW while data is still to come."""
         self._left = 0
         self._packets = 0
         self._tag = 0
@@ -96,6 +98,10 @@ class Storage:
             self._left = 0
             self._status()
             return STALL
+        in_ = self.in_.device
+        if self.stalls_early_questions and in_.queued and not in_.words and not in_.halted:
+            in_.words.append(STALL)
+            in_._move()  # at once, ahead of the data
         self._packets += 1
         self.taken += packet
         self._left -= len(packet)

@@ -314,6 +314,26 @@ def test_a_command_costs_one_round_trip() -> None:
     run(scenario())
 
 
+def test_a_device_that_stalls_when_it_is_asked_for_its_status_too_early() -> None:
+    async def scenario() -> None:
+        stick = Stick.make()
+        stick.device.stalls_early_questions = True
+        for tag in (1, 2, 3):
+            stick.world.link_up = False
+            await stick.host.out.host.send(cbw(tag, 2 * PIECE, data_in=False))
+            await stick.host.out.host.send(pattern(2 * PIECE))
+            stick.world.link_up = True
+            # The host notices nothing of it.
+            assert await stick.host.in_.host.receive(13) == csw(tag)
+            assert stick.device.taken == pattern(2 * PIECE)
+        assert len(stick.world.notices) == 1
+        assert "ahead of time" in stick.world.notices[0]
+        # Once was enough: from then on it is asked when it wants to be.
+        assert stick.host.in_.device.cleared == 1
+
+    run(scenario())
+
+
 INVALID = [
     b"",
     b"USBC",
