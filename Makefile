@@ -28,9 +28,10 @@ APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::T
 SYSTEM_LIMIT ?= 1500
 DEMO_LIMIT ?= 600
 PERFORMANCE_LIMIT ?= 1500
+ENDURANCE_LIMIT ?= 5400
 MEMORY ?= 3G
 
-.PHONY: help setup packages kernel check format unit system test demo bench captures \
+.PHONY: help setup packages kernel check format unit system test demo bench endurance captures \
 	bench-up bench-exec bench-shell bench-log bench-down clean
 
 help:  ## List what there is
@@ -86,6 +87,10 @@ demo: setup kernel  ## See a device reborn, in a virtual machine
 
 bench: setup kernel  ## Measure, in a virtual machine
 	$(MACHINE) run --limit $(PERFORMANCE_LIMIT) --memory $(MEMORY) -- python -m tests.performance
+
+endurance: setup kernel  ## 256 MiB three times, a minute of fio, 20 kills: not in CI
+	$(MACHINE) run --limit $(ENDURANCE_LIMIT) --memory $(MEMORY) -- env GADGETIP_KILLS=20 \
+		python -m pytest -p no:cacheprovider tests/system/endurance.py tests/system/test_endings.py
 
 captures: setup kernel  ## Record the kernel's own conversations anew, as test vectors
 	$(MACHINE) run --limit $(DEMO_LIMIT) --results tests/captures \

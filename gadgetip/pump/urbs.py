@@ -46,6 +46,11 @@ SCATTER_GATHER_ABOVE = 64 * 1024
 """Above this length the stub is asked to use a scatter list: a single kmalloc of that size may
 fail on a server whose memory is fragmented, and the stub then gives the device up for good."""
 
+# Looked up for each URB; making members of enumerations anew costs more than the rest of a submit.
+_WIRE_DIRECTIONS = {direction: WireDirection(direction) for direction in Direction}
+_FLAGS = {Direction.IN: int(TransferFlag.DIR_IN), Direction.OUT: 0}
+_SCATTER_GATHER = int(TransferFlag.DMA_MAP_SG)
+
 
 class UrbStream:
     """Submits, unlinks and control requests over the stream of one imported device."""
@@ -105,14 +110,14 @@ class UrbStream:
         if self.ended is not None:
             self._soon(on_return, seqnum, -errno.ECONNRESET)
             return seqnum
-        flags = TransferFlag.DIR_IN if direction is Direction.IN else TransferFlag(0)
+        flags = _FLAGS[direction]
         if length > SCATTER_GATHER_ABOVE:
-            flags |= TransferFlag.DMA_MAP_SG
+            flags |= _SCATTER_GATHER
         message = self.connection.send(
             CmdSubmit(
                 seqnum=seqnum,
                 devid=self.devid,
-                direction=WireDirection(direction),
+                direction=_WIRE_DIRECTIONS[direction],
                 ep=ep,
                 transfer_flags=flags,
                 transfer_buffer_length=length,

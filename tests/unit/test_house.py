@@ -1,0 +1,58 @@
+"""The house: which room may import which. One way, and no way round it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "gadgetip"
+
+ROOMS: dict[str, frozenset[str]] = {
+    "errors": frozenset(),
+    "wire": frozenset({"errors"}),
+    "usb": frozenset({"errors"}),
+    "link": frozenset({"errors"}),
+    "pump": frozenset({"errors", "wire", "usb"}),
+    "remote": frozenset({"errors", "wire", "usb", "link", "pump"}),
+    "gadget": frozenset({"errors", "usb", "pump"}),
+    "vhci": frozenset({"errors", "usb"}),
+    "attachment": frozenset({"errors", "usb", "link", "pump", "remote", "gadget", "vhci"}),
+    "cli": frozenset({"errors", "usb", "wire", "link", "remote", "gadget", "attachment"}),
+}
+"""Every room, and what it may import of ours."""
+
+PURE = ("gadget/plan.py", "gadget/identity.py", "gadget/descriptor_rules.py", "gadget/steering.py")
+EFFECTS = {"os", "subprocess", "socket", "fcntl", "pathlib", "shutil", "asyncio"}
+
+
+def imports_of(path: Path) -> set[str]:
+    """The modules that a file imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize("room", sorted(ROOMS))
+def test_imports_run_one_way(room: str) -> None:
+    folder = PACKAGE / room
+    files = sorted(folder.rglob("*.py")) if folder.is_dir() else [PACKAGE / f"{room}.py"]
+    assert files
+    for path in files:
+        for module in imports_of(path):
+            parts = module.split(".")
+            if parts[0] == "gadgetip" and len(parts) > 1 and parts[1] != room:
+                assert parts[1] in ROOMS[room], f"{path.name} imports {module}"
+
+
+def test_every_room_is_known() -> None:
+    rooms = {p.stem for p in PACKAGE.iterdir() if p.name != "__pycache__"}
+    assert rooms - {"__init__", "__main__"} == set(ROOMS)
+
+
+@pytest.mark.parametrize("path", PURE)
+def test_decisions_touch_nothing(path: str) -> None:
+    assert not {module.split(".")[0] for module in imports_of(PACKAGE / path)} & EFFECTS
