@@ -8,13 +8,14 @@ why, where that is not known.
 import asyncio
 import logging
 import signal
+import time
 from dataclasses import dataclass
 
 from gadgetip.attachment.channel import Message, Word
 from gadgetip.attachment.keeper import STOP_SIGNALS, Keeper, WorkerProcess
 from gadgetip.attachment.udc_lock import UdcLock
 from gadgetip.errors import GadgetipError, LinkLostError, PrerequisiteError, RefusedError
-from gadgetip.gadget import BACKENDS, Backend, Plan, Udc, choose_udc, make_plan
+from gadgetip.gadget import BACKENDS, Backend, Plan, Replica, Udc, choose_udc, list_udcs, make_plan
 from gadgetip.gadget.configfs import GADGET_PREFIX
 from gadgetip.link import HostAddress
 from gadgetip.pump import StallError
@@ -30,6 +31,7 @@ from gadgetip.usb import SetupPacket
 log = logging.getLogger(__name__)
 
 CONFIGURE_LIMIT_S = 10.0
+DEBRIS_LIMIT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +68,9 @@ def attach_to_gadget(
         signal.signal(each, signal.default_int_handler)
     backend_type = BACKENDS["functionfs"]
     backend_type(udc_name or "").check()
-    udc = choose_udc(udc_name)
+    udc = _choose_udc(udc_name)
     with UdcLock(udc.name):
+        udc = choose_udc(udc.name)  # what was true before the lock may not be any more
         if not udc.is_free and udc.owner != f"gadget {GADGET_PREFIX}{udc.name}":
             raise PrerequisiteError(
                 f"{udc.name} is in use by {udc.owner}: remove that, or choose another with --udc"
@@ -86,11 +89,24 @@ def attach_to_gadget(
             found.imported.close()
 
 
+def _choose_udc(name: str | None) -> Udc:
+    """As `choose_udc`; a controller that a dying worker of ours still has is waited for."""
+    deadline = time.monotonic() + DEBRIS_LIMIT_S
+    while True:
+        try:
+            return choose_udc(name)
+        except PrerequisiteError:
+            ours = any((u.owner or "").startswith(f"gadget {GADGET_PREFIX}") for u in list_udcs())
+            if not ours or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.05)
+
+
 def _build_and_keep(backend: Backend, bound: Bound, listener: Listener) -> None:
     ending: Message | None = None
     worker: WorkerProcess | None = None
     try:
-        replica = backend.build(bound.plan)
+        replica = _build(backend, bound.plan)
         worker = WorkerProcess(bound.found.imported, replica, bound.plan)
         keeper = Keeper(worker, on_host=listener.host, on_notice=listener.notice)
 
@@ -104,8 +120,13 @@ def _build_and_keep(backend: Backend, bound: Bound, listener: Listener) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
         if worker is not None:
             worker.end()
-        backend.remove()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+        try:
+            backend.remove()
+        finally:
+            # The keeper's loop has left the default handlers behind, which would kill.
+            for each in STOP_SIGNALS:
+                signal.signal(each, signal.default_int_handler)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     if ending is None:
         return
     if ending.word is not Word.LINK_ENDED:
@@ -118,6 +139,14 @@ def _build_and_keep(backend: Backend, bound: Bound, listener: Listener) -> None:
     if isinstance(why, LinkLostError):
         raise LinkLostError(f"{ending.text}; {why}")
     raise why
+
+
+def _build(backend: Backend, plan: Plan) -> Replica:
+    try:
+        return backend.build(plan)
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise GadgetipError(f"the kernel refused the replica: {error.strerror}{where}") from None
 
 
 async def _configure(imported: ImportedDevice, plan: Plan) -> None:

@@ -105,9 +105,13 @@ class Keeper:
                 )
         except TimeoutError:
             raise GadgetipError(f"the worker was not ready in {READY_LIMIT_S:.0f} s") from None
-        if not self._ending.done():
-            on_ready()
-        return await self._ending
+        try:
+            if not self._ending.done():
+                on_ready()
+            return await self._ending
+        finally:
+            # When the loop closes, SIGTERM and SIGHUP have their default action again: to kill.
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
     def _heard(self) -> None:
         try:

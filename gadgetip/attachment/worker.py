@@ -16,12 +16,14 @@ apart: only a reset makes it leave "addressed" and "configured".
 """
 
 import asyncio
+import concurrent.futures
 import contextlib
 import logging
 import os
 import pwd
 import select
 import signal
+import threading
 from collections.abc import Coroutine
 from typing import Any
 
@@ -58,6 +60,8 @@ class Worker:
     async def run(self) -> None:
         """Serve until the end."""
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._callback_failed)
+        threading.excepthook = self._thread_failed
         self._pump = PythonPump(
             self._urbs, self._replica.endpoints, self, control_limit_s=CONTROL_LIMIT_S
         )
@@ -90,11 +94,21 @@ class Worker:
         """Queue what the host did; a reset is told from the controller's state, right now."""
         if event is ControlEvent.DISABLE:
             self._note_state()
-        self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: this process is ending
+            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
 
     def request(self, setup: SetupPacket, data: bytes) -> bytes:
         """Carry a control request to the device and wait for its answer."""
-        return asyncio.run_coroutine_threadsafe(self._carry(setup, data), self._loop).result()
+        carrying = self._carry(setup, data)
+        try:
+            answer = asyncio.run_coroutine_threadsafe(carrying, self._loop)
+        except RuntimeError:  # the loop is closed
+            carrying.close()
+            raise GadgetipError("the worker is ending") from None
+        try:
+            return answer.result()
+        except concurrent.futures.CancelledError:
+            raise GadgetipError("the worker is ending") from None
 
     async def _carry(self, setup: SetupPacket, data: bytes) -> bytes:
         async with self._busy:
@@ -218,6 +232,18 @@ class Worker:
             log.error("the worker failed", exc_info=error)
             text = str(error) if isinstance(error, GadgetipError) else repr(error)
             self._end(Word.ENDED, f"the worker failed: {text}")
+
+    def _callback_failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """A callback that failed has lost what it was given: end, rather than hang the host."""
+        loop.default_exception_handler(context)
+        reason = context.get("exception") or context["message"]
+        self._end(Word.ENDED, f"the worker failed: {reason!r}")
+
+    def _thread_failed(self, failure: threading.ExceptHookArgs) -> None:
+        """Without its endpoint 0 thread the replica would leave every request unanswered."""
+        context = {"message": "endpoint 0 failed", "exception": failure.exc_value}
+        with contextlib.suppress(RuntimeError):  # the loop is closed: this process is ending
+            self._loop.call_soon_threadsafe(self._callback_failed, self._loop, context)
 
     def _end(self, word: Word, text: str) -> None:
         if not self._ended.is_set():

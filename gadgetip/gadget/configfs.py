@@ -127,7 +127,7 @@ class ConfigfsGadget:
     @staticmethod
     def _write(path: Path, value: str) -> None:
         log.debug("%s = %r", path, value)
-        path.write_text(value)
+        path.write_text(value, encoding="utf-8")
 
 
 def require_configfs() -> None:

@@ -36,8 +36,6 @@ from gadgetip.usb import (
     TransferType,
 )
 
-FULL_SPEED_BULK_PACKET = 64
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -123,6 +121,8 @@ def _choose_speed(
     tree: DeviceTree, udc_speed: Speed, model: UdcModel, deviations: list[Deviation]
 ) -> Speed:
     wanted = tree.speed
+    if udc_speed is Speed.UNKNOWN:
+        udc_speed = Speed.HIGH
     if wanted is Speed.LOW:
         deviations.append(
             Deviation(Severity.INFO, "speed", "a low-speed device becomes full-speed")

@@ -15,7 +15,6 @@ from gadgetip.usb import Endpoint, EndpointDescriptor, Speed, TransferType
 MICROFRAMES_PER_MS = 8
 _BULK_PACKET = {Speed.FULL: 64, Speed.HIGH: 512, Speed.SUPER: 1024}
 _INTERRUPT_PACKET = {Speed.FULL: 64, Speed.HIGH: 1024, Speed.SUPER: 1024}
-_MAX_PACKET_BITS = 0x07FF
 
 
 def endpoint_at(endpoint: Endpoint, from_speed: Speed, to_speed: Speed) -> EndpointDescriptor:

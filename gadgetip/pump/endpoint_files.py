@@ -21,6 +21,8 @@ from collections.abc import Callable
 
 import libaio
 
+from gadgetip.pump.batch import Batch
+
 log = logging.getLogger(__name__)
 
 OnRead = Callable[[int, memoryview], None]
@@ -33,13 +35,12 @@ HALT_RETRY_S = (0.0005, 0.02)
 class RequestQueue:
     """The AIO context of one attachment: submits in batches, hands completions out."""
 
-    def __init__(self, capacity: int) -> None:
-        self.capacity = capacity
+    def __init__(self, capacity: int, batch: Batch) -> None:
+        self._batch = batch
         self._context = libaio.AIOContext(capacity)
         self._eventfd = libaio.EventFD(flags=libaio.EFD_NONBLOCK | libaio.EFD_CLOEXEC)
         self._queued: list[libaio.AIOBlock] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._flush_due = False
 
     def attach(self) -> None:
         """Hand completions out on the running event loop."""
@@ -61,9 +62,8 @@ class RequestQueue:
     def submit(self, block: libaio.AIOBlock) -> None:
         """Queue one request."""
         self._queued.append(block)
-        if not self._flush_due and self._loop is not None:
-            self._flush_due = True
-            self._loop.call_soon(self._flush)
+        if self._loop is not None:
+            self._batch.defer(self._flush)
 
     def cancel(self, block: libaio.AIOBlock) -> None:
         """Ask for one request back; its completion tells how that went."""
@@ -76,17 +76,24 @@ class RequestQueue:
                 raise
 
     def _flush(self) -> None:
-        self._flush_due = False
         queued, self._queued = self._queued, []
         while queued:
-            accepted = self._context.submit(queued)
-            queued = queued[accepted:]
+            try:
+                accepted = self._context.submit(queued)
+            except OSError as error:
+                # It never reached the kernel, so nobody else will tell the one who waits for it.
+                log.error("io_submit: %s", error)
+                refused, queued = queued[0], queued[1:]
+                refused.onCompletion(refused, -(error.errno or errno.EIO), 0)
+            else:
+                queued = queued[accepted:]
 
     def _completed(self) -> None:
         self._eventfd.read()
         # The eventfd has forgotten how many there are: what is left now would wait for the next.
-        while len(self._context.getEvents(0, EVENTS_A_TURN, 0)) == EVENTS_A_TURN:
-            pass
+        with self._batch:
+            while len(self._context.getEvents(0, EVENTS_A_TURN, 0)) == EVENTS_A_TURN:
+                pass
 
 
 class ReplicaEndpoint:

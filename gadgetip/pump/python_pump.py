@@ -53,7 +53,7 @@ class PythonPump:
         self._listener = listener
         self._control_limit_s = control_limit_s
         self._files = files
-        self._queue = RequestQueue(max_requests)
+        self._queue = RequestQueue(max_requests, urbs.batch)
         self._context = ShaperContext(noticed=listener.noticed, device_gone=listener.device_gone)
         self._statistics = {address: EndpointStatistics() for address in files}
         self._shapers: list[Shaper] = []
@@ -95,7 +95,11 @@ class PythonPump:
         if claimed:
             await asyncio.gather(*(shaper.stop() for shaper in claimed))
             try:
-                return await self._urbs.control(setup, data, limit_s=self._control_limit_s)
+                answer = await self._urbs.control(setup, data, limit_s=self._control_limit_s)
+                # The host clears both halts next (BOT, 5.3.4); that never reaches user space.
+                for side in (side for shaper in claimed for side in shaper.sides):
+                    await side.remote.clear_halt()
+                return answer
             finally:
                 if self._started:
                     for shaper in claimed:

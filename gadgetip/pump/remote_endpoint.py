@@ -10,7 +10,7 @@ import errno
 from collections.abc import Callable
 from enum import Enum, auto
 
-from gadgetip.pump.interface import EndpointRoute, StallError
+from gadgetip.pump.interface import ControlTimeoutError, EndpointRoute, StallError
 from gadgetip.pump.urbs import UrbStream
 from gadgetip.usb import Direction, SetupPacket
 from gadgetip.wire import RetSubmit
@@ -75,7 +75,7 @@ class RemoteEndpoint:
         setup = SetupPacket.clear_halt(self.route.address)
         try:
             await self._urbs.control(setup, limit_s=self._control_limit_s)
-        except StallError:
+        except (StallError, ControlTimeoutError):
             return  # a device may refuse; what follows shows whether the endpoint works
 
     def _submit(

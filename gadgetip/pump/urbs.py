@@ -21,6 +21,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from gadgetip.errors import GadgetipError, LinkLostError
+from gadgetip.pump.batch import Batch
 from gadgetip.pump.interface import ControlTimeoutError, StallError
 from gadgetip.usb import Direction, SetupPacket
 from gadgetip.wire import (
@@ -74,7 +75,7 @@ class UrbStream:
         self._unlinks: dict[int, int] = {}
         self._unlinking: set[int] = set()
         self._outgoing: deque[memoryview] = deque()
-        self._flush_due = False
+        self.batch = Batch()
         self._blocked = False
         self._buffer = bytearray(RECEIVE_BYTES)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -225,12 +226,10 @@ class UrbStream:
 
     def _send(self, message: bytes) -> None:
         self._outgoing.append(memoryview(message))
-        if not self._flush_due and not self._blocked and self._loop is not None:
-            self._flush_due = True
-            self._loop.call_soon(self._flush)
+        if not self._blocked and self._loop is not None:
+            self.batch.defer(self._flush)
 
     def _flush(self) -> None:
-        self._flush_due = False
         outgoing = self._outgoing
         while outgoing and self._loop is not None:
             try:
@@ -262,20 +261,24 @@ class UrbStream:
             self._end(_link_error(error))
             return
         try:
-            if received:
-                self.connection.receive_data(memoryview(self._buffer)[:received])
-            else:
-                self.connection.receive_eof()
-            while (event := self.connection.next_event()) is not NEED_DATA:
-                if isinstance(event, RetSubmit):
-                    self._returned(event)
-                elif isinstance(event, RetUnlink):
-                    self._unlinked(event)
-                elif isinstance(event, ConnectionClosed):
-                    self._end(LinkLostError("the server closed the connection"))
-                    return
+            with self.batch:
+                self._take(received)
         except GadgetipError as error:
             self._end(error)
+
+    def _take(self, received: int) -> None:
+        if received:
+            self.connection.receive_data(memoryview(self._buffer)[:received])
+        else:
+            self.connection.receive_eof()
+        while (event := self.connection.next_event()) is not NEED_DATA:
+            if isinstance(event, RetSubmit):
+                self._returned(event)
+            elif isinstance(event, RetUnlink):
+                self._unlinked(event)
+            elif isinstance(event, ConnectionClosed):
+                self._end(LinkLostError("the server closed the connection"))
+                return
 
     def _returned(self, ret: RetSubmit) -> None:
         on_return = self._in_flight.pop(ret.seqnum, None)

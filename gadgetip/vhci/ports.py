@@ -8,6 +8,7 @@ the same free port; the kernel answers EBUSY to the second, which takes the next
 
 import contextlib
 import errno
+import os
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -44,6 +45,8 @@ class VhciPort:
 
 def require_vhci() -> None:
     """Load vhci_hcd if need be; raises `PrerequisiteError` that says what to do."""
+    if os.geteuid() != 0:
+        raise PrerequisiteError("attaching needs root: try again with sudo")
     if not CONTROLLER.is_dir():
         with contextlib.suppress(OSError):
             subprocess.run(["modprobe", "-q", "vhci-hcd"], check=False, capture_output=True)
@@ -92,8 +95,6 @@ def attach_stream(stream: socket.socket, devid: int, speed: Speed) -> VhciPort:
             (CONTROLLER / "attach").write_text(
                 f"{port.number} {stream.fileno()} {devid} {int(speed)}"
             )
-        except PermissionError:
-            raise PrerequisiteError("attaching needs root: try again with sudo") from None
         except OSError as error:
             if error.errno == errno.EBUSY:
                 continue

@@ -1,4 +1,4 @@
-"""`make endurance`: the main job for as long as the issue that asked for it wants, not in CI.
+"""`make endurance`: the main job for longer than CI has time for.
 
 A stick of 256 MiB is filled with random data and read through its replica, written through it and
 compared at the device, three times; then fio writes and verifies at random offsets for a minute.

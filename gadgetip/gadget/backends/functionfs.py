@@ -90,9 +90,9 @@ class FunctionFsBackend(Backend):
         while self._files:
             with contextlib.suppress(OSError):
                 os.close(self._files.pop())
-        for mount_point in self._mount_points():
-            _unmount(mount_point)
         try:
+            for mount_point in self._mount_points():
+                _unmount(mount_point)
             self._gadget.remove()
         except OSError as error:
             raise GadgetipError(
@@ -139,11 +139,13 @@ def _load(module: str) -> None:
 def _run(*command: str) -> None:
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode:
-        raise GadgetipError(f"{' '.join(command)}: {done.stderr.strip()}")
+        reason = next(iter(done.stderr.strip().splitlines()), f"exit status {done.returncode}")
+        raise GadgetipError(f"{' '.join(command)}: {reason}")
 
 
 def _unmount(mount_point: Path) -> None:
     if mount_point.is_mount():
-        _run("umount", str(mount_point))
+        # Lazily: with a file still open somewhere, the rest must be removed all the same.
+        _run("umount", "--lazy", str(mount_point))
     with contextlib.suppress(OSError):
         mount_point.rmdir()

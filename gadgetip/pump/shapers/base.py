@@ -7,6 +7,7 @@ base class starts and cancels.
 """
 
 import asyncio
+import errno
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 REARM_S = (0.001, 0.1)
 """Pause before an endpoint that stalls again and again is armed once more: first and longest."""
+
+WHEN_STOPPED = frozenset({-errno.ESHUTDOWN, -errno.ECONNRESET, -errno.EAGAIN})
+"""How a request on an endpoint file ends that was cancelled, or whose endpoint is disabled."""
 
 _MAX_DOUBLINGS = 20
 """More than the longest pause needs; an endpoint may stay halted for days."""

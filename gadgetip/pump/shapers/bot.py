@@ -34,7 +34,14 @@ import asyncio
 from functools import partial
 
 from gadgetip.pump.remote_endpoint import Outcome
-from gadgetip.pump.shapers.base import Shaper, ShaperContext, Side, pause_before_rearming
+from gadgetip.pump.shapers.base import (
+    REARM_S,
+    WHEN_STOPPED,
+    Shaper,
+    ShaperContext,
+    Side,
+    pause_before_rearming,
+)
 from gadgetip.pump.shapers.bot_wrappers import (
     CBW_LENGTH,
     CSW_LENGTH,
@@ -49,7 +56,7 @@ MAX_REQUEST_BYTES = 32 * 1024
 """The kernel allocates each request on an endpoint file in one piece. Up to here it tries until it
 succeeds (PAGE_ALLOC_COSTLY_ORDER); above it a board with little memory fails sooner or later."""
 
-WATCH_S = 0.4
+WATCH_S = 1.0
 """How often a device that was asked for its CSW ahead of time is looked at."""
 
 
@@ -110,7 +117,14 @@ class BotShaper(Shaper):
             self.out.replica.read(self._command_bytes, self._command_read)
 
     def _command_read(self, error: int, data: memoryview) -> None:
-        if error or not self.running:
+        if error in WHEN_STOPPED or not self.running:
+            return
+        if error:
+            self.context.noticed(f"reading a command from the host failed ({error}): trying again")
+            asyncio.get_running_loop().call_later(REARM_S[1], self._expect_command)
+            return
+        if not data:  # a zero-length packet is no command and gets no answer
+            self._expect_command()
             return
         command = CommandBlockWrapper.read(data)
         # What is no CBW is the device's to refuse: it goes there, and the answer comes back.
@@ -123,6 +137,8 @@ class BotShaper(Shaper):
 
     def _ask(self) -> None:
         """Let URBs wait at the device: for the data, as the window allows, then for the CSW."""
+        if not self._under_way or self.recovering(self.in_):
+            return
         remote, route = self.in_.remote, self.in_.route
         if self._command.data_in:
             while (
@@ -139,7 +155,7 @@ class BotShaper(Shaper):
                 return
         elif self._moved < self._command.data_length and not self._data_over:
             return  # the CSW follows the last of the host's data
-        if not self._under_way or self._status_asked or (self._patient and self._data_unsettled()):
+        if self._status_asked or (self._patient and self._data_unsettled()):
             return
         self._status_asked = True
         remote.submit_in(self._status_bytes, self._status_returned)
@@ -286,7 +302,7 @@ class BotShaper(Shaper):
     def _finish(self) -> None:
         """Go on to the next command once the status is there and the host has sent its data."""
         through = self._under_way and self._status_seen and self._data_over
-        if not through or self.recovering(self.out):
+        if not through or self.recovering(self.out) or self.recovering(self.in_):
             return
         self._under_way = False
         self._stop_watching()
@@ -328,7 +344,6 @@ class BotShaper(Shaper):
             return
         settled = not self._data_unsettled()
         if settled and self._overdue:
-            self._be_patient("is silent")
             self.recover(self.in_, self._ask_again())
             return
         self._overdue = settled
@@ -339,7 +354,10 @@ class BotShaper(Shaper):
         """Take the URB for the CSW back and post it once more, now that the data is through."""
         command = self._command
         await self.in_.remote.unlink_all()
-        if command is self._command and self._under_way:
+        if self._status_seen:  # it came after all, while it was being taken back
+            asyncio.get_running_loop().call_soon(self._finish)
+        elif command is self._command and self._under_way:
+            self._be_patient("is silent")
             self.in_.remote.submit_in(self._status_bytes, self._status_returned)
 
     def _stop_watching(self) -> None:
@@ -367,6 +385,10 @@ class BotShaper(Shaper):
     async def _settle_in_halt(self, partial: bytes) -> None:
         self.in_.statistics.halts += 1
         await self.in_.remote.unlink_all()
+        if self._status_seen:  # it crossed the unlink: the command is through all the same
+            await self.in_.remote.clear_halt()
+            asyncio.get_running_loop().call_soon(self._finish)
+            return
         if partial and not self._data_over:
             self._give(partial, ended=False)
         self._data_over = self._data_over or self._command.data_in

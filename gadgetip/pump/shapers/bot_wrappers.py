@@ -32,7 +32,7 @@ class CommandBlockWrapper:
         signature, tag, length, flags, _, _ = _CBW.unpack_from(data)
         if signature != b"USBC":
             return None
-        return cls(tag=tag, data_length=length, data_in=bool(flags & 0x80))
+        return cls(tag=tag, data_length=length, data_in=bool(flags & 0x80) and length > 0)
 
 
 def is_status_of(data: bytes | memoryview, tag: int) -> bool:

@@ -10,6 +10,7 @@ sends after: nothing is lost and nothing doubled across it.
 """
 
 import asyncio
+import errno
 from collections import deque
 from functools import partial
 
@@ -121,7 +122,7 @@ class PacketInShaper(Shaper):
     async def _settle_failure(self, ret: RetSubmit) -> None:
         await self.side.remote.unlink_all()
         self._bus_errors += 1
-        if self._bus_errors > MAX_BUS_ERRORS:
+        if self._bus_errors > MAX_BUS_ERRORS or ret.status == -errno.EOVERFLOW:
             if self._bus_errors == MAX_BUS_ERRORS + 1:
                 self.context.noticed(
                     f"endpoint 0x{self.side.route.address:02x} fails at the device "

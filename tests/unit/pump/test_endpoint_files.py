@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gadgetip.pump.batch import Batch
 from gadgetip.pump.endpoint_files import EVENTS_A_TURN, ReplicaEndpoint, RequestQueue
 
 LIMIT_S = 10.0
@@ -23,7 +24,7 @@ def file(tmp_path: Path) -> Iterator[int]:
 
 def test_a_read_gives_what_there_is(file: int) -> None:
     async def scenario() -> None:
-        queue = RequestQueue(8)
+        queue = RequestQueue(8, Batch())
         queue.attach()
         replica = ReplicaEndpoint(queue, file, is_in=False)
         got: list[tuple[int, bytes]] = []
@@ -41,7 +42,7 @@ def test_a_read_gives_what_there_is(file: int) -> None:
 
 def test_a_write_takes_all_and_may_be_empty(file: int) -> None:
     async def scenario() -> None:
-        queue = RequestQueue(8)
+        queue = RequestQueue(8, Batch())
         queue.attach()
         replica = ReplicaEndpoint(queue, file, is_in=True)
         done: list[int] = []
@@ -61,7 +62,7 @@ def test_more_completions_at_once_than_are_taken_in_one_go(file: int) -> None:
 
     async def scenario() -> None:
         count = 3 * EVENTS_A_TURN + 7
-        queue = RequestQueue(count)
+        queue = RequestQueue(count, Batch())
         queue.attach()
         replica = ReplicaEndpoint(queue, file, is_in=False)
         done: list[int] = []
@@ -77,7 +78,7 @@ def test_more_completions_at_once_than_are_taken_in_one_go(file: int) -> None:
 
 def test_a_completion_may_queue_the_next(file: int) -> None:
     async def scenario() -> None:
-        queue = RequestQueue(2)
+        queue = RequestQueue(2, Batch())
         queue.attach()
         replica = ReplicaEndpoint(queue, file, is_in=False)
         got: list[bytes] = []
@@ -102,7 +103,7 @@ def test_a_completion_may_queue_the_next(file: int) -> None:
 
 def test_cancelling_what_has_completed_is_harmless(file: int) -> None:
     async def scenario() -> None:
-        queue = RequestQueue(8)
+        queue = RequestQueue(8, Batch())
         queue.attach()
         replica = ReplicaEndpoint(queue, file, is_in=False)
         done: list[int] = []

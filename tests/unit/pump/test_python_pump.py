@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from gadgetip.pump import EndpointRoute, PythonPump, Shaping, python_pump
+from gadgetip.pump.batch import Batch
 from gadgetip.usb import SetupPacket
 from gadgetip.wire import CmdSubmit
 
@@ -52,8 +53,9 @@ class Bench:
 class _NoQueue:
     """Endpoint files without a kernel need no queue."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, batch: Batch) -> None:
         assert capacity > 0
+        assert isinstance(batch, Batch)
 
     def attach(self) -> None:
         pass
@@ -143,6 +145,12 @@ def test_a_bulk_only_reset_takes_back_goes_out_and_starts_anew(
             assert request.setup == BULK_ONLY_RESET.pack()
             assert it.hosts[0x02].pending == 0  # no CBW before the device is ready for one
             await it.ends.stub.answer(request)
+            cleared = []
+            for _ in range(2):  # the host's own requests for that never reach user space
+                clear = await it.ends.stub.submit()
+                cleared.append(clear.setup)
+                await it.ends.stub.answer(clear)
+            assert cleared == [SetupPacket.clear_halt(a).pack() for a in (0x02, 0x81)]
             await done(reset)
             await it.put(0x02, cbw(2, 0))
             again = await it.ends.stub.submit()

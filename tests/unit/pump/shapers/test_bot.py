@@ -335,7 +335,6 @@ def test_a_device_that_stalls_when_it_is_asked_for_its_status_too_early() -> Non
 
 
 INVALID = [
-    b"",
     b"USBC",
     b"x" * 31,
     cbw(1, 0)[:30],
