@@ -16,6 +16,7 @@ from functools import partial
 
 from gadgetip.pump.remote_endpoint import Outcome
 from gadgetip.pump.shapers.base import Shaper, ShaperContext, Side, pause_before_rearming
+from gadgetip.pump.shapers.merging import merge
 from gadgetip.wire import RetSubmit
 
 MAX_WRITES = 2
@@ -76,25 +77,10 @@ class PacketInShaper(Shaper):
 
     def _write(self) -> None:
         while self._arrived and self.side.replica.pending < MAX_WRITES and not self.stopping:
-            data, packets = self._merge()
+            route = self.side.route
+            data, packets = merge(self._arrived, route.device_max_packet, route.transfer_bytes)
             self._written += packets
             self.side.replica.write(data, partial(self._taken, packets, len(data)))
-
-    def _merge(self) -> tuple[bytearray, int]:
-        full = self.side.route.device_max_packet
-        longest = max(self.side.route.transfer_bytes, full)
-        first = self._arrived.popleft()
-        data, packets = bytearray(first), 1
-        while (
-            data
-            and len(data) % full == 0
-            and self._arrived
-            and self._arrived[0]
-            and len(data) + len(self._arrived[0]) <= longest
-        ):
-            data += self._arrived.popleft()
-            packets += 1
-        return data, packets
 
     def _taken(self, packets: int, size: int, error: int) -> None:
         self._written = max(0, self._written - packets)

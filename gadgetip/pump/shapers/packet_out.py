@@ -15,6 +15,7 @@ from functools import partial
 
 from gadgetip.pump.remote_endpoint import Outcome
 from gadgetip.pump.shapers.base import Shaper, ShaperContext, Side, pause_before_rearming
+from gadgetip.pump.shapers.merging import merge
 from gadgetip.wire import RetSubmit
 
 
@@ -69,20 +70,9 @@ class PacketOutShaper(Shaper):
         self._merge_due = False
         if self.stopping or self.recovering(self.side):
             return
-        full = self.side.route.host_max_packet
-        longest = max(self.side.route.transfer_bytes, full)
+        route = self.side.route
         while self._arrived:
-            data = bytearray(self._arrived.popleft())
-            packets = 1
-            while (
-                data
-                and len(data) % full == 0
-                and self._arrived
-                and self._arrived[0]
-                and len(data) + len(self._arrived[0]) <= longest
-            ):
-                data += self._arrived.popleft()
-                packets += 1
+            data, packets = merge(self._arrived, route.host_max_packet, route.transfer_bytes)
             self._packets_out += packets
             self._bytes_out += len(data)
             self.side.remote.submit_out(bytes(data), partial(self._returned, packets, len(data)))
