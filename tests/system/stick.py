@@ -88,13 +88,12 @@ class Stick:
         with contextlib.suppress(OSError):
             (self._gadget / "UDC").write_text("\n")
 
-    def fill(self) -> str:
-        """Fill the whole stick with random bytes, behind the device's back; returns the SHA-256."""
+    def fill(self) -> None:
+        """Fill the whole stick with random bytes, behind the device's back."""
         with self.store.open("r+b") as store:
             left = self._size
             while left:
                 left -= store.write(os.urandom(min(left, 1 << 20)))
-        return self.checksum()
 
     def checksum(self, length: int | None = None) -> str:
         """SHA-256 of the backing store, or of its beginning."""
