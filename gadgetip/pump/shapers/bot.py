@@ -31,6 +31,7 @@ A Bulk-Only Mass Storage Reset ends whatever is under way; after it a CBW is exp
 """
 
 import asyncio
+import errno
 from functools import partial
 
 from gadgetip.pump.remote_endpoint import Outcome
@@ -54,7 +55,12 @@ from gadgetip.wire import RetSubmit
 
 MAX_REQUEST_BYTES = 32 * 1024
 """The kernel allocates each request on an endpoint file in one piece. Up to here it tries until it
-succeeds (PAGE_ALLOC_COSTLY_ORDER); above it a board with little memory fails sooner or later."""
+succeeds (PAGE_ALLOC_COSTLY_ORDER); above it a board with little memory fails sooner or later. A
+write that fails is a hole in the host's data, so no write is longer; a read is tried again."""
+
+READ_BYTES = 128 * 1024
+"""What is read of the host's data at once: all that Linux sends with one command. (Data for the
+host goes in smaller pieces: the first is on its way while the next arrives.)"""
 
 WATCH_S = 1.0
 """How often a device that was asked for its CSW ahead of time is looked at."""
@@ -70,6 +76,7 @@ class BotShaper(Shaper):
         self._command_bytes = _round_up(CBW_LENGTH, out.route.host_max_packet)
         self._status_bytes = _round_up(CSW_LENGTH, in_.route.device_max_packet)
         self._bytes_out = 0
+        self._read_bytes = READ_BYTES
         self._patient = False
         """Whether the CSW is asked for only when the data stage is through."""
         self._watch: asyncio.TimerHandle | None = None
@@ -218,13 +225,17 @@ class BotShaper(Shaper):
             and self._asked < self._command.data_length
             and replica.pending + self.out.remote.in_flight < route.window_urbs
         ):
-            size = min(
-                route.transfer_bytes, MAX_REQUEST_BYTES, self._command.data_length - self._asked
-            )
+            size = min(self._read_bytes, self._command.data_length - self._asked)
             self._asked += size
-            replica.read(_round_up(size, route.host_max_packet), self._data_taken)
+            whole = _round_up(size, route.host_max_packet)
+            replica.read(whole, partial(self._data_taken, size))
 
-    def _data_taken(self, error: int, data: memoryview) -> None:
+    def _data_taken(self, size: int, error: int, data: memoryview) -> None:
+        if error == -errno.ENOMEM and self._read_bytes > MAX_REQUEST_BYTES:
+            # A read is no promise: the host's data waits, and is taken in smaller pieces.
+            self._read_bytes = MAX_REQUEST_BYTES
+            self._asked -= size
+            self._take_data()
         if error:
             return
         self._moved += len(data)
