@@ -10,7 +10,10 @@ from gadgetip.usb import AlternateSetting, DeviceClass, Direction, Endpoint, Spe
 
 BULK_ONLY_TRANSPORT = 0x50
 BOT_WINDOW_URBS = 8
-BOT_TRANSFER_BYTES = 64 * 1024
+BOT_TRANSFER_BYTES = {Direction.IN: 64 * 1024, Direction.OUT: 128 * 1024}
+"""From the host: all that Linux sends with one command. To the host: smaller, so that the first
+piece is on its way while the next arrives."""
+
 PACKET_WINDOW_URBS = 64
 PACKET_TRANSFER_BYTES = 16 * 1024
 INTERRUPT_WINDOW_URBS = 2
@@ -54,7 +57,8 @@ def _route(
     if descriptor.transfer_type is TransferType.INTERRUPT:
         shaping, window, transfer = Shaping.INTERRUPT, INTERRUPT_WINDOW_URBS, descriptor.max_packet
     elif bulk_only:
-        shaping, window, transfer = Shaping.BOT, BOT_WINDOW_URBS, BOT_TRANSFER_BYTES
+        shaping, window = Shaping.BOT, BOT_WINDOW_URBS
+        transfer = BOT_TRANSFER_BYTES[descriptor.direction]
     else:
         shaping, window, transfer = Shaping.PACKET, PACKET_WINDOW_URBS, PACKET_TRANSFER_BYTES
     return EndpointRoute(

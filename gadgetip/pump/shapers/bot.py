@@ -58,10 +58,6 @@ MAX_REQUEST_BYTES = 32 * 1024
 succeeds (PAGE_ALLOC_COSTLY_ORDER); above it a board with little memory fails sooner or later. A
 write that fails is a hole in the host's data, so no write is longer; a read is tried again."""
 
-READ_BYTES = 128 * 1024
-"""What is read of the host's data at once: all that Linux sends with one command. (Data for the
-host goes in smaller pieces: the first is on its way while the next arrives.)"""
-
 WATCH_S = 1.0
 """How often a device that was asked for its CSW ahead of time is looked at."""
 
@@ -76,7 +72,7 @@ class BotShaper(Shaper):
         self._command_bytes = _round_up(CBW_LENGTH, out.route.host_max_packet)
         self._status_bytes = _round_up(CSW_LENGTH, in_.route.device_max_packet)
         self._bytes_out = 0
-        self._read_bytes = READ_BYTES
+        self._read_bytes = out.route.transfer_bytes
         self._patient = False
         """Whether the CSW is asked for only when the data stage is through."""
         self._watch: asyncio.TimerHandle | None = None
