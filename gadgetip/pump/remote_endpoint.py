@@ -16,7 +16,6 @@ from gadgetip.usb import Direction, SetupPacket
 from gadgetip.wire import RetSubmit
 
 OnOutcome = Callable[["Outcome", RetSubmit], None]
-CLEAR_HALT_LIMIT_S = 5.0
 
 
 class Outcome(Enum):
