@@ -14,10 +14,12 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/gadgetip.stamp
 MACHINE := $(BIN)/python -m tests.machine
 
-# What the machine of the bench is made of, then what the tests use inside it.
+# What the machine of the bench is made of, what builds a module for its kernel, and what the tests
+# use inside it.
 PACKAGES := \
 	python3 python3-venv ca-certificates \
 	qemu-system-x86 busybox-static file kmod udev util-linux xz-utils \
+	gcc make \
 	usbip usbutils fio dosfstools e2fsprogs fdisk iproute2 procps libaio1 libusb-1.0-0
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -29,9 +31,11 @@ SYSTEM_LIMIT ?= 2100
 DEMO_LIMIT ?= 600
 PERFORMANCE_LIMIT ?= 1500
 ENDURANCE_LIMIT ?= 5400
+USBTEST_LIMIT ?= 10800
+USBTEST_ITERATIONS ?= 1000
 MEMORY ?= 3G
 
-.PHONY: help setup packages kernel check format unit system test demo bench endurance captures \
+.PHONY: help setup packages kernel dkms check format unit system test demo bench endurance captures \
 	bench-up bench-exec bench-shell bench-log bench-down clean
 
 help:  ## List what there is
@@ -59,8 +63,11 @@ $(STAMP): pyproject.toml constraints.txt | packages
 		--build-constraint constraints.txt --editable . --group dev
 	@touch $@
 
-kernel: setup  ## Have Debian's kernel for the bench in the cache
+kernel: setup  ## Have Debian's kernel for the bench in the cache, and GadgetFS rebuilt for it
 	@$(MACHINE) kernel
+
+dkms: setup  ## Build board/dkms for the bench's kernel
+	@$(MACHINE) gadgetfs
 
 check: setup  ## Style, types and dependencies
 	$(BIN)/ruff check
@@ -91,6 +98,16 @@ bench: setup kernel  ## Measure, in a virtual machine
 endurance: setup kernel  ## 256 MiB three times, a minute of fio, 20 kills: not in CI
 	$(MACHINE) run --limit $(ENDURANCE_LIMIT) --memory $(MEMORY) -- env GADGETIP_KILLS=20 \
 		python -m pytest -p no:cacheprovider tests/system/endurance.py tests/system/test_endings.py
+
+# Stock vhci hangs for good on case 12, so that one has a machine of its own, which is lost with it.
+.PHONY: usbtest
+usbtest: setup kernel  ## Linux's own USB tests: device, replica and stock vhci side by side; an hour
+	rm -rf build/usbtest
+	$(MACHINE) run --limit $(USBTEST_LIMIT) --memory $(MEMORY) --results build/usbtest -- \
+		python -m tests.system.usbtest --iterations $(USBTEST_ITERATIONS)
+	-$(MACHINE) run --limit $(DEMO_LIMIT) --memory $(MEMORY) --results build/usbtest -- \
+		python -m tests.system.usbtest --columns vhci --cases 12 --vhci-12 --limit 120
+	@cat build/usbtest/usbtest-table.md
 
 captures: setup kernel  ## Record the kernel's own conversations anew, as test vectors
 	$(MACHINE) run --limit $(DEMO_LIMIT) --results tests/captures \

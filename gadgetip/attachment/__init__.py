@@ -6,7 +6,7 @@ files and nothing else: it carries the traffic. A crash, a leak or a blocked end
 inside the worker, and its death is an unplug for the host, never a wedged board.
 """
 
-from gadgetip.attachment.gadget_sink import Bound, Listener, attach_to_gadget
+from gadgetip.attachment.gadget_sink import Bound, Listener, attach_to_gadget, plan_for
 from gadgetip.attachment.vhci_sink import Imported, attach_to_vhci
 
-__all__ = ["Bound", "Imported", "Listener", "attach_to_gadget", "attach_to_vhci"]
+__all__ = ["Bound", "Imported", "Listener", "attach_to_gadget", "attach_to_vhci", "plan_for"]

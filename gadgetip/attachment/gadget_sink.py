@@ -7,6 +7,7 @@ why, where that is not known.
 
 import asyncio
 import logging
+import os
 import signal
 import time
 from dataclasses import dataclass
@@ -14,10 +15,22 @@ from dataclasses import dataclass
 from gadgetip.attachment.channel import Message, Word
 from gadgetip.attachment.keeper import STOP_SIGNALS, Keeper, WorkerProcess
 from gadgetip.attachment.udc_lock import UdcLock
+from gadgetip.attachment.worker import worker_uid
 from gadgetip.errors import GadgetipError, LinkLostError, PrerequisiteError, RefusedError
-from gadgetip.gadget import BACKENDS, Backend, Plan, Replica, Udc, choose_udc, list_udcs, make_plan
+from gadgetip.gadget import (
+    BACKENDS,
+    Backend,
+    KernelVersion,
+    Plan,
+    Replica,
+    Udc,
+    choose_udc,
+    list_udcs,
+    make_plan,
+)
 from gadgetip.gadget.configfs import GADGET_PREFIX
 from gadgetip.link import HostAddress
+from gadgetip.profiles import Profile
 from gadgetip.pump import StallError
 from gadgetip.remote import (
     DeviceSelector,
@@ -26,7 +39,7 @@ from gadgetip.remote import (
     is_still_exported,
 )
 from gadgetip.remote.finding import FoundDevice
-from gadgetip.usb import SetupPacket
+from gadgetip.usb import DeviceTree, SetupPacket
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +70,11 @@ class Listener:
 
 
 def attach_to_gadget(
-    address: HostAddress, selector: DeviceSelector, udc_name: str | None, listener: Listener
+    address: HostAddress,
+    selector: DeviceSelector,
+    udc_name: str | None,
+    profile: Profile,
+    listener: Listener,
 ) -> None:
     """Rebuild a device on a controller and keep it until it ends.
 
@@ -66,27 +83,57 @@ def attach_to_gadget(
     """
     for each in STOP_SIGNALS:
         signal.signal(each, signal.default_int_handler)
-    backend_type = BACKENDS["functionfs"]
-    backend_type(udc_name or "").check()
+    _require_a_backend()
     udc = _choose_udc(udc_name)
     with UdcLock(udc.name):
         udc = choose_udc(udc.name)  # what was true before the lock may not be any more
-        if not udc.is_free and udc.owner != f"gadget {GADGET_PREFIX}{udc.name}":
+        if not udc.is_free and not _is_ours(udc):
             raise PrerequisiteError(
                 f"{udc.name} is in use by {udc.owner}: remove that, or choose another with --udc"
             )
-        backend = backend_type(udc.name)
-        backend.clean()
+        for backend_type in BACKENDS.values():
+            backend_type(udc.name).clean()
         found = asyncio.run(find_and_import(address, selector))
         try:
-            plan = make_plan(found.tree, udc.maximum_speed, udc.model)
+            plan = plan_for(found.tree, udc, profile)
             if plan.refusals:
                 reasons = "; ".join(map(str, plan.refusals))
                 raise RefusedError(f"this device cannot be rebuilt on {udc.name}: {reasons}")
             asyncio.run(_configure(found.imported, plan))
-            _build_and_keep(backend, Bound(found, udc, plan), listener)
+            _build_and_keep(BACKENDS[plan.backend](udc.name), Bound(found, udc, plan), listener)
         finally:
             found.imported.close()
+
+
+def plan_for(tree: DeviceTree, udc: Udc, profile: Profile) -> Plan:
+    """The plan for a live controller, with what this machine's kernel can do now.
+
+    Without root that cannot be found out, and what the backends can do at best is taken.
+    """
+    live = os.geteuid() == 0
+    return make_plan(
+        tree,
+        udc.model,
+        [each.capabilities() if live else each.declared() for each in BACKENDS.values()],
+        profile=profile,
+        kernel=KernelVersion.parse(os.uname().release),
+        udc_speed=udc.maximum_speed,
+    )
+
+
+def _require_a_backend() -> None:
+    """Raise `PrerequisiteError` where the machine can build no gadget at all."""
+    missing = [
+        able.unavailable
+        for backend_type in BACKENDS.values()
+        if (able := backend_type.capabilities()).unavailable
+    ]
+    if len(missing) == len(BACKENDS):
+        raise PrerequisiteError("; ".join(missing))
+
+
+def _is_ours(udc: Udc) -> bool:
+    return (udc.owner or "").startswith(f"gadget {GADGET_PREFIX}")
 
 
 def _choose_udc(name: str | None) -> Udc:
@@ -96,7 +143,7 @@ def _choose_udc(name: str | None) -> Udc:
         try:
             return choose_udc(name)
         except PrerequisiteError:
-            ours = any((u.owner or "").startswith(f"gadget {GADGET_PREFIX}") for u in list_udcs())
+            ours = any(map(_is_ours, list_udcs()))
             if not ours or time.monotonic() >= deadline:
                 raise
         time.sleep(0.05)
@@ -143,7 +190,7 @@ def _build_and_keep(backend: Backend, bound: Bound, listener: Listener) -> None:
 
 def _build(backend: Backend, plan: Plan) -> Replica:
     try:
-        return backend.build(plan)
+        return backend.build(plan, worker_uid())
     except OSError as error:
         where = f" ({error.filename})" if error.filename else ""
         raise GadgetipError(f"the kernel refused the replica: {error.strerror}{where}") from None
@@ -154,7 +201,8 @@ async def _configure(imported: ImportedDevice, plan: Plan) -> None:
     urbs = imported.urbs().attach()
     try:
         await urbs.control(
-            SetupPacket.set_configuration(plan.configuration_value), limit_s=CONFIGURE_LIMIT_S
+            SetupPacket.set_configuration(plan.configurations[0].value),
+            limit_s=CONFIGURE_LIMIT_S,
         )
     except StallError as error:
         raise GadgetipError(f"the device refuses its configuration: {error}") from None

@@ -1,18 +1,12 @@
 """The worker: carries the traffic of one replica, without privileges.
 
-It is born with everything open: the stream to the server, endpoint 0, the endpoint files, the
-channel to its keeper. It ends when the keeper says so or is gone, when the link ends, or when the
-controller is taken away; it never tears anything down, that is the keeper's.
+It is born with everything open: the stream to the server, endpoint 0, the channel to its keeper,
+and the way to the endpoint files. It ends when the keeper says so or is gone, when the link ends,
+or when the controller is taken away; it never tears anything down, that is the keeper's.
 
-What the host does arrives as events of endpoint 0, handled strictly one after the other:
-
-* ENABLE: the host has configured the replica. The first time the device is ready for it; later it
-  may be in the middle of something that the host no longer believes in, so it is configured anew,
-  and reset before that if the host reset the replica.
-* DISABLE: reset, deconfiguration or unplug. Everything in flight is cancelled and awaited.
-
-A bus reset and a deconfiguration look the same here; the controller's state in sysfs tells them
-apart: only a reset makes it leave "addressed" and "configured".
+What the host does arrives on the threads of endpoint 0, as events and as control requests. Both go
+through one queue and are handled strictly one after the other: a request that came behind a reset
+must not act before it.
 """
 
 import asyncio
@@ -21,25 +15,39 @@ import contextlib
 import logging
 import os
 import pwd
-import select
 import signal
 import threading
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from gadgetip.attachment.channel import Channel, Word
+from gadgetip.attachment.controller_state import ControllerState
+from gadgetip.attachment.device_state import DeviceState
 from gadgetip.errors import GadgetipError
-from gadgetip.gadget import ControlEndpoint, ControlEvent, Plan, Replica
-from gadgetip.gadget.udc import current_speed, state_file
-from gadgetip.pump import ControlTimeoutError, PythonPump, StallError, UrbStream
-from gadgetip.usb import Recipient, SetupPacket, Speed
+from gadgetip.gadget import HostEvent, Plan, Replica
+from gadgetip.pump import PythonPump, UrbStream
+from gadgetip.usb import SetupPacket
 
 log = logging.getLogger(__name__)
 
 STOP_LIMIT_S = 3.0
-CONTROL_LIMIT_S = 5.0
+DECONFIGURED_AFTER_S = 0.3
+WAKEUP_POLL_S = 0.02
 UNPRIVILEGED_USER = "nobody"
-CONFIGURED_STATES = frozenset({"configured", "addressed", "suspended"})
+
+
+@dataclass(slots=True)
+class _Event:
+    event: HostEvent
+    configuration: int
+
+
+@dataclass(slots=True)
+class _Request:
+    setup: SetupPacket
+    data: bytes
+    answer: "concurrent.futures.Future[bytes]"
 
 
 class Worker:
@@ -50,11 +58,11 @@ class Worker:
         self._replica = replica
         self._plan = plan
         self._keeper = keeper
-        self._events: asyncio.Queue[ControlEvent] = asyncio.Queue()
-        self._busy = asyncio.Lock()
+        self._work: asyncio.Queue[_Event | _Request] = asyncio.Queue()
         self._ended = asyncio.Event()
-        self._enabled_before = False
-        self._reset_seen = False
+        self._disables = 0
+        self._suspended = False
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop
 
     async def run(self) -> None:
@@ -63,13 +71,27 @@ class Worker:
         self._loop.set_exception_handler(self._callback_failed)
         threading.excepthook = self._thread_failed
         self._pump = PythonPump(
-            self._urbs, self._replica.endpoints, self, control_limit_s=CONTROL_LIMIT_S
+            self._urbs,
+            self._replica.endpoints,
+            self,
+            control_limit_s=self._plan.control_limit_s,
         )
         self._pump.attach()
+        self._controller = ControllerState(self._replica.udc, self._controller_gone)
+        self._controller.attach()
+        self._device = DeviceState(
+            self._plan,
+            self._replica,
+            self._urbs,
+            self._pump,
+            self._controller,
+            said=lambda text: self._keeper.send(Word.HOST, text),
+            noticed=self.noticed,
+        )
         self._loop.add_reader(self._keeper.fileno(), self._keeper_spoke)
-        self._watch_state()
-        ControlEndpoint(self._replica.ep0, self).start()
-        following = self._loop.create_task(self._follow_events())
+        for events in self._replica.events:
+            events.start(self)
+        following = self._spawn(self._follow())
         following.add_done_callback(self._following_ended)
         self._keeper.send(Word.READY)
         await self._ended.wait()
@@ -88,129 +110,94 @@ class Worker:
         """Pass a notice on to the people at the keeper's terminal."""
         self._keeper.send(Word.NOTICE, text)
 
-    # --- endpoint 0's handler, on its thread --------------------------------------------------
+    # --- endpoint 0's handler, on its threads -------------------------------------------------
 
-    def event(self, event: ControlEvent) -> None:
+    def event(self, event: HostEvent, configuration: int) -> None:
         """Queue what the host did; a reset is told from the controller's state, right now."""
-        if event is ControlEvent.DISABLE:
-            self._note_state()
+        if event in {HostEvent.DISABLE, HostEvent.DISCONNECT}:
+            self._controller.look()
         with contextlib.suppress(RuntimeError):  # the loop is closed: this process is ending
-            self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+            self._loop.call_soon_threadsafe(self._work.put_nowait, _Event(event, configuration))
 
     def request(self, setup: SetupPacket, data: bytes) -> bytes:
         """Carry a control request to the device and wait for its answer."""
-        carrying = self._carry(setup, data)
+        work = _Request(setup, data, concurrent.futures.Future())
         try:
-            answer = asyncio.run_coroutine_threadsafe(carrying, self._loop)
+            self._loop.call_soon_threadsafe(self._work.put_nowait, work)
         except RuntimeError:  # the loop is closed
-            carrying.close()
             raise GadgetipError("the worker is ending") from None
-        try:
-            return answer.result()
-        except concurrent.futures.CancelledError:
-            raise GadgetipError("the worker is ending") from None
-
-    async def _carry(self, setup: SetupPacket, data: bytes) -> bytes:
-        async with self._busy:
-            return await self._pump.control(self._translate(setup), data)
-
-    def _translate(self, setup: SetupPacket) -> SetupPacket:
-        """Put the device's own numbers into wIndex, where FunctionFS has put its indices.
-
-        An interface is given as its index, an endpoint as its position behind the descriptors,
-        counted from 1 (f_fs.c, `ffs_func_setup`, `ffs_func_revmap_ep`).
-        """
-        index = setup.wIndex & 0xFF
-        if setup.recipient is Recipient.INTERFACE and index < len(self._plan.interfaces):
-            own = self._plan.interfaces[index]
-        elif setup.recipient is Recipient.ENDPOINT and 0 < index <= len(self._replica.endpoints):
-            own = list(self._replica.endpoints)[index - 1]
-        else:
-            return setup
-        return SetupPacket(
-            setup.bmRequestType,
-            setup.bRequest,
-            setup.wValue,
-            setup.wIndex & 0xFF00 | own,
-            setup.wLength,
-        )
+        return work.answer.result()
 
     # --- what the host does, in order ---------------------------------------------------------
 
-    async def _follow_events(self) -> None:
+    async def _follow(self) -> None:
         while True:
-            event = await self._events.get()
-            log.debug("the host: %s", event.name)
-            if event is ControlEvent.ENABLE:
-                async with self._busy:
-                    await self._enable()
-            elif event in {ControlEvent.DISABLE, ControlEvent.UNBIND}:
-                async with self._busy:
-                    await self._pump.stop()
-                if event is ControlEvent.UNBIND:
-                    self._end(Word.ENDED, "the controller was taken away from the replica")
+            work = await self._work.get()
+            if isinstance(work, _Request):
+                await self._serve(work)
+            else:
+                log.debug("the host: %s", work.event.name)
+                await self._heard(work)
 
-    async def _enable(self) -> None:
-        await self._pump.stop()
-        reset, self._reset_seen = self._reset_seen, False
-        if self._enabled_before:
-            await self._make_device_believe(reset=reset)
-        self._enabled_before = True
-        speed = current_speed(self._replica.udc)
-        routes = self._plan.routes.get(speed)
-        if routes is None:
-            speed, routes = self._plan.speed, self._plan.routes[self._plan.speed]
-        self._keeper.send(Word.HOST, f"the host configured the replica at {speed.mbps_text}")
-        if speed < self._plan.speed:
-            self._warn_of_packet_sizes(speed)
-        await self._pump.start(routes)
-
-    async def _make_device_believe(self, *, reset: bool) -> None:
-        """Bring the device to where the host believes it is: freshly configured."""
-        requests = [SetupPacket.set_configuration(self._plan.configuration_value)]
-        if reset:
-            requests.insert(0, SetupPacket.port_reset())
-        for setup in requests:
-            try:
-                await self._urbs.control(setup, limit_s=CONTROL_LIMIT_S)
-            except (StallError, ControlTimeoutError) as error:
-                self.noticed(f"the device did not take {setup}: {error}")
-
-    def _warn_of_packet_sizes(self, speed: Speed) -> None:
-        opaque = [
-            f"0x{route.address:02x}"
-            for route in self._plan.routes[speed]
-            if route.device_max_packet != route.host_max_packet and route.shaping != "bot"
-        ]
-        if opaque:
-            self.noticed(
-                f"at {speed.mbps_text} the packets of {', '.join(opaque)} have another size than "
-                "the device's: transfers on them may hang"
-            )
-
-    # --- the controller's state ---------------------------------------------------------------
-
-    def _watch_state(self) -> None:
-        """Look at the state at each of its changes (sysfs_notify: POLLPRI, nothing else)."""
-        self._state = os.open(state_file(self._replica.udc), os.O_RDONLY | os.O_CLOEXEC)
-        self._note_state()
-        self._state_poll = select.epoll()
-        self._state_poll.register(self._state, select.EPOLLPRI)
-        self._loop.add_reader(self._state_poll.fileno(), self._state_changed)
-
-    def _state_changed(self) -> None:
-        self._state_poll.poll(0)
-        self._note_state()
-
-    def _note_state(self) -> None:
+    async def _serve(self, work: _Request) -> None:
         try:
-            state = os.pread(self._state, 64, 0).decode("ascii", "replace").strip()
-        except OSError:
-            return  # the controller is gone; UNBIND tells
-        if state not in CONFIGURED_STATES:
-            self._reset_seen = True
+            work.answer.set_result(await self._device.request(work.setup, work.data))
+        except GadgetipError as error:
+            work.answer.set_exception(error)
+        except BaseException:
+            work.answer.set_exception(GadgetipError("the worker failed"))
+            raise
+
+    async def _heard(self, work: _Event) -> None:
+        event = work.event
+        if event is HostEvent.ENABLE:
+            if self._device.configuration == work.configuration:
+                await self._device.settings_chosen()
+            else:
+                await self._device.configure(work.configuration)
+        elif event is HostEvent.DISABLE:
+            # Another configuration's may come late: each has an endpoint 0 of its own.
+            if self._device.configuration in {0, work.configuration}:
+                await self._device.disabled()
+                self._disables += 1
+                self._spawn(self._deconfigured_later(self._disables))
+        elif event is HostEvent.DISCONNECT:
+            await self._device.disabled()
+        elif event is HostEvent.SUSPEND:
+            self._suspended = True
+            if self._replica.wakeup is not None:
+                self._spawn(self._wake_host_up_for_data(self._replica.wakeup))
+        elif event is HostEvent.RESUME:
+            self._suspended = False
+        elif event is HostEvent.GONE:
+            self._controller_gone()
+
+    async def _deconfigured_later(self, disables: int) -> None:
+        """A disabled replica that was not reset, and is not enabled again, was deconfigured."""
+        await asyncio.sleep(DECONFIGURED_AFTER_S)
+        if disables == self._disables and not self._controller.reset_seen:
+            await self._device.deconfigured()
+
+    async def _wake_host_up_for_data(self, wakeup: int) -> None:
+        """Wake a host that sleeps as soon as the device has something to say (USB 2.0, 7.1.7.7)."""
+        before = self._arrived()
+        while self._suspended and not self._ended.is_set():
+            if self._arrived() != before:
+                before = self._arrived()
+                try:
+                    os.pwrite(wakeup, b"1", 0)
+                except OSError as error:
+                    # The host has not enabled it, or is awake by now.
+                    log.debug("remote wakeup: %s", error)
+            await asyncio.sleep(WAKEUP_POLL_S)
+
+    def _arrived(self) -> int:
+        return sum(each.urbs for at, each in self._pump.statistics.items() if at & 0x80)
 
     # --- the end ------------------------------------------------------------------------------
+
+    def _controller_gone(self) -> None:
+        self._end(Word.ENDED, "the controller was taken away from the replica")
 
     def _keeper_spoke(self) -> None:
         message = self._keeper.receive()
@@ -224,8 +211,11 @@ class Worker:
             self.noticed(f"{lost} bytes were taken from the host and not confirmed by the device")
         self._end(Word.ENDED, "stopped")
 
-    def _spawn(self, steps: Coroutine[Any, Any, None]) -> None:
-        self._stopping = self._loop.create_task(steps)
+    def _spawn(self, steps: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = self._loop.create_task(steps)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def _following_ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -265,8 +255,13 @@ def run_worker(urbs: UrbStream, replica: Replica, plan: Plan, keeper: Channel) -
     return 0
 
 
+def worker_uid() -> int:
+    """The user that a worker runs as: nobody, or whoever runs it where that is not root."""
+    return pwd.getpwnam(UNPRIVILEGED_USER).pw_uid if os.geteuid() == 0 else os.geteuid()
+
+
 def _drop_privileges() -> None:
-    """Become nobody: everything that this process needs is open."""
+    """Become nobody: everything that this process needs is open, or nobody's."""
     if os.geteuid() != 0:
         return
     user = pwd.getpwnam(UNPRIVILEGED_USER)

@@ -1,11 +1,13 @@
 """The arguments that several commands take: HOST and DEVICE, with their stock spellings."""
 
+from dataclasses import replace
 from typing import Any
 
 import click
 
 from gadgetip.errors import GadgetipError
 from gadgetip.link import HostAddress
+from gadgetip.profiles import BACKENDS, GENERIC, Profile, load_profile
 from gadgetip.remote import DeviceSelector
 
 
@@ -41,6 +43,43 @@ class DeviceType(click.ParamType[DeviceSelector]):
             return DeviceSelector.parse(str(value))
         except GadgetipError as error:
             self.fail(str(error), param, ctx)
+
+
+class ProfileType(click.ParamType[Profile]):
+    """NAME or FILE of a profile."""
+
+    name = "profile"
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,  # noqa: ARG002 (a profile's own errors are no usage errors)
+        ctx: click.Context | None,  # noqa: ARG002
+    ) -> Profile:
+        """Load it, strictly."""
+        return value if isinstance(value, Profile) else load_profile(str(value))
+
+
+profile_option = click.option(
+    "--profile",
+    type=ProfileType(),
+    metavar="NAME|FILE",
+    default=GENERIC,
+    show_default="generic",
+    help="What is wished for this device: a shipped or installed profile, or a file.",
+)
+backend_option = click.option(
+    "--backend",
+    type=click.Choice(BACKENDS),
+    help="What the replica is built on; the plan chooses by itself.",
+)
+
+
+def with_backend(profile: Profile, backend: str | None) -> Profile:
+    """The profile with the command line's backend, which goes first."""
+    if backend is None:
+        return profile
+    return replace(profile, gadget=replace(profile.gadget, backend=backend))
 
 
 HOST_AND_DEVICE_HELP = """\b

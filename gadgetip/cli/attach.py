@@ -3,10 +3,19 @@
 import click
 
 from gadgetip.attachment import Bound, Listener, attach_to_gadget, attach_to_vhci
-from gadgetip.cli.arguments import HOST_AND_DEVICE_HELP, DeviceType, HostType, one_of
+from gadgetip.cli.arguments import (
+    HOST_AND_DEVICE_HELP,
+    DeviceType,
+    HostType,
+    backend_option,
+    one_of,
+    profile_option,
+    with_backend,
+)
 from gadgetip.cli.output import Output, common_options, describe
 from gadgetip.gadget import Severity
 from gadgetip.link import HostAddress
+from gadgetip.profiles import Profile
 from gadgetip.remote import DeviceSelector
 
 EPILOG = f"""{HOST_AND_DEVICE_HELP}
@@ -14,6 +23,8 @@ EPILOG = f"""{HOST_AND_DEVICE_HELP}
 Examples:
   gadgetip attach nas.lan 0781:5581
   gadgetip attach nas.lan 1-1.4 --udc 20980000.usb
+  gadgetip attach nas.lan 0483:5740 --backend gadgetfs
+  gadgetip attach nas.lan 0403:6001 --profile ./serial.toml
   gadgetip attach [fd00::7]:3241 serial=4C53* --to vhci
 """
 
@@ -30,6 +41,8 @@ Examples:
     help="Where the device goes: this machine's USB device controller, or its own USB stack.",
 )
 @click.option("--udc", metavar="NAME", help="The controller; needed where several are free.")
+@backend_option
+@profile_option
 @common_options
 def attach(
     output: Output,
@@ -39,6 +52,8 @@ def attach(
     busid: DeviceSelector | None,
     sink: str | None,
     udc: str | None,
+    backend: str | None,
+    profile: Profile,
 ) -> None:
     """Attach a device that HOST exports.
 
@@ -52,9 +67,12 @@ def attach(
     if (sink or ("vhci" if stock_spelling else "gadget")) == "vhci":
         if udc is not None:
             raise click.UsageError("--udc goes with --to gadget")
+        if backend is not None:
+            raise click.UsageError("--backend goes with --to gadget")
         _attach_vhci(output, address, selector)
     else:
-        attach_to_gadget(address, selector, udc, _Narrator(output, address))
+        wishes = with_backend(profile, backend)
+        attach_to_gadget(address, selector, udc, wishes, _Narrator(output, address))
         output.say("stopped; the replica is unplugged")
         output.event("stopped")
 

@@ -18,12 +18,13 @@ EPILOG = """\b
 Examples:
   gadgetip list nas.lan                      what does the server export?
   gadgetip inspect nas.lan 0781:5581         what is that device, in detail?
+  gadgetip plan nas.lan 0781:5581            what would it be like on this board?
   gadgetip attach nas.lan 0781:5581          rebuild it on this board's USB port
   gadgetip attach nas.lan 1-1.4 --to vhci    or give it to this machine itself
 
 \b
 Exit status: 0 done, or stopped by the user; 1 error; 2 usage; 3 device unplugged at the
-server; 4 link lost; 5 the plan refuses; 6 a prerequisite is missing.
+server; 4 link lost; 5 the plan refuses; 6 a prerequisite is missing; 7 (plan) works, degraded.
 """
 
 
@@ -32,6 +33,7 @@ COMMANDS = {
     "completion": "gadgetip.cli.completion:completion",
     "inspect": "gadgetip.cli.inspect:inspect",
     "list": "gadgetip.cli.listing:list_command",
+    "plan": "gadgetip.cli.plan:plan",
     "udc": "gadgetip.cli.udc:udc",
 }
 """Every command, by name: where it lives."""

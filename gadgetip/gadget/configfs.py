@@ -9,18 +9,21 @@ being made can remove what a crash has left behind.
 import contextlib
 import errno
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gadgetip.errors import GadgetipError, PrerequisiteError
-from gadgetip.gadget.identity import Identity
+from gadgetip.gadget.planned import Plan, PlannedConfiguration
 from gadgetip.gadget.udc import CONFIGFS_GADGETS
-from gadgetip.usb import Speed
 
 log = logging.getLogger(__name__)
 
 GADGET_PREFIX = "gadgetip."
 CONFIGFS_ROOT = Path("/sys/kernel/config")
 FUNCTION_TYPE = "ffs"
+MS_OS_SIGNATURE = "MSFT100"
+"""The kernel answers string 0xEE with it; the vendor requests behind it, with no configuration
+linked to os_desc, go to the function like any other (composite.c, `composite_setup`)."""
 
 
 class ConfigfsGadget:
@@ -43,10 +46,12 @@ class ConfigfsGadget:
         except OSError:
             return False
 
-    def make(
-        self, identity: Identity, speed: Speed, configuration_value: int, instances: list[str]
-    ) -> None:
-        """Make the tree up to the functions, which are not linked yet."""
+    def make(self, plan: Plan, instances: Mapping[int, Sequence[str]]) -> None:
+        """Make the tree up to the functions, which are not linked yet.
+
+        `instances` are the function instances of each configuration, by its value.
+        """
+        identity = plan.identity
         self.path.mkdir()
         for attribute in (
             "idVendor",
@@ -58,31 +63,42 @@ class ConfigfsGadget:
             "bDeviceProtocol",
         ):
             self._write(self.path / attribute, f"0x{getattr(identity, attribute):x}")
-        self._write(self.path / "max_speed", speed.kernel_name)
+        self._write(self.path / "max_speed", plan.speed.kernel_name)
         for language, texts in identity.strings.items():
             directory = self.path / "strings" / f"0x{language:x}"
             directory.mkdir()
             for name, text in texts.items():
                 self._write(directory / name, text)
-        configuration = self._configuration(configuration_value)
+        if identity.ms_os_vendor_code is not None:
+            self._write(self.path / "os_desc/b_vendor_code", f"0x{identity.ms_os_vendor_code:x}")
+            self._write(self.path / "os_desc/qw_sign", MS_OS_SIGNATURE)
+            self._write(self.path / "os_desc/use", "1")
+        for planned in plan.configurations:
+            self._make_configuration(planned)
+            for instance in instances[planned.value]:
+                self._make_function(instance)
+
+    def _make_configuration(self, planned: PlannedConfiguration) -> None:
+        configuration = self._configuration(planned.value)
         configuration.mkdir()
-        self._write(configuration / "bmAttributes", f"0x{identity.bmAttributes:x}")
-        self._write(configuration / "MaxPower", str(identity.max_power_ma))
-        for language, text in identity.configuration_strings.items():
+        self._write(configuration / "bmAttributes", f"0x{planned.bmAttributes:x}")
+        self._write(configuration / "MaxPower", str(planned.max_power_ma))
+        for language, text in planned.strings.items():
             directory = configuration / "strings" / f"0x{language:x}"
             directory.mkdir()
             self._write(directory / "configuration", text)
-        for instance in instances:
-            try:
-                self._function(instance).mkdir()
-            except FileNotFoundError:
-                # The kernel asks for the module at this moment; the filesystem, too, is known
-                # only once there is a function.
-                raise PrerequisiteError(
-                    "this kernel has no FunctionFS (CONFIG_USB_CONFIGFS_F_FS): modprobe usb_f_fs"
-                ) from None
 
-    def link(self, configuration_value: int, instances: list[str]) -> None:
+    def _make_function(self, instance: str) -> None:
+        try:
+            self._function(instance).mkdir()
+        except FileNotFoundError:
+            # The kernel asks for the module at this moment; the filesystem, too, is known
+            # only once there is a function.
+            raise PrerequisiteError(
+                "this kernel has no FunctionFS (CONFIG_USB_CONFIGFS_F_FS): modprobe usb_f_fs"
+            ) from None
+
+    def link(self, configuration_value: int, instances: Sequence[str]) -> None:
         """Put the functions into the configuration; the kernel binds them in this order."""
         for instance in instances:
             function = self._function(instance)

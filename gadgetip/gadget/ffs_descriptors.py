@@ -11,15 +11,21 @@ import struct
 from collections.abc import Mapping, Sequence
 
 import functionfs
-from functionfs.ch9 import USB_DIR_IN, USB_ENDPOINT_XFER_BULK, USB_ENDPOINT_XFER_INT
+from functionfs.ch9 import (
+    USB_DIR_IN,
+    USB_ENDPOINT_XFER_BULK,
+    USB_ENDPOINT_XFER_INT,
+    USB_ENDPOINT_XFER_ISOC,
+)
 from functionfs.common import USBDescriptorHeader
 from functionfs.functionfs import STRINGS_MAGIC
 
-from gadgetip.gadget.steering import FILLER_MAX_PACKET, EndpointRequest
+from gadgetip.gadget.steering import EndpointRequest
 from gadgetip.usb import Descriptor, Direction, Speed, TransferType
 
 _STRINGS_HEAD = struct.Struct("<IIII")  # magic, length, texts a language, languages
 _TRANSFER_BITS = {
+    TransferType.ISOCHRONOUS: USB_ENDPOINT_XFER_ISOC,
     TransferType.BULK: USB_ENDPOINT_XFER_BULK,
     TransferType.INTERRUPT: USB_ENDPOINT_XFER_INT,
 }
@@ -52,7 +58,7 @@ def filler_blob(fillers: Sequence[EndpointRequest]) -> bytes:
                 functionfs.USBEndpointDescriptorNoAudio,
                 bEndpointAddress=counted[filler.direction] | direction,
                 bmAttributes=_TRANSFER_BITS[filler.transfer_type],
-                wMaxPacketSize=FILLER_MAX_PACKET,
+                wMaxPacketSize=filler.max_packet,
                 bInterval=1,
             )
         )

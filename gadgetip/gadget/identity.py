@@ -4,7 +4,7 @@ Everything is the device's own where the kernel lets it be. Where the kernel wri
 itself, the difference is listed as a deviation.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from gadgetip.gadget.deviations import Deviation, Severity
@@ -21,12 +21,15 @@ from gadgetip.usb import (
 BCD_USB = 0x0200
 BCD_USB_SUPERSPEED = {Speed.SUPER: 0x0320}
 BCD_USB_BELOW_SUPERSPEED = 0x0210
+BCD_USB_WITH_BOS = 0x0201
 MAX_STRING_BYTES = 126
 MAX_LANGUAGES = 2
 MAX_POWER_MA = 500
 MAX_POWER_SUPERSPEED_MA = 896
 DEFAULT_POWER_MA = 2
 SELF_POWERED = 0x40
+REMOTE_WAKEUP = 0x20
+RESERVED_ATTRIBUTES = 0x9F
 DEVICE_STRINGS = ("manufacturer", "product", "serialnumber")
 
 
@@ -34,8 +37,8 @@ DEVICE_STRINGS = ("manufacturer", "product", "serialnumber")
 class Identity:
     """The values of configfs's attributes, by configfs's names.
 
-    `strings` maps a language to the device's strings, `configuration_strings` a language to the
-    configuration's.
+    `strings` maps a language to the device's strings; `ms_os_vendor_code` is None without a
+    Microsoft OS 1.0 descriptor.
     """
 
     idVendor: int
@@ -45,66 +48,129 @@ class Identity:
     bDeviceClass: int
     bDeviceSubClass: int
     bDeviceProtocol: int
-    bmAttributes: int
-    max_power_ma: int
     strings: dict[int, dict[str, str]] = field(default_factory=dict)
-    configuration_strings: dict[int, str] = field(default_factory=dict)
+    ms_os_vendor_code: int | None = None
 
 
-def decide_identity(
-    tree: DeviceTree,
-    configuration: Configuration,
-    settings: list[AlternateSetting],
-    speed: Speed,
-    model: UdcModel,
-    deviations: list[Deviation],
-) -> tuple[Identity, dict[int, tuple[str, ...]], dict[int, int]]:
-    """The identity, the function's strings by language, and the map from iInterface to theirs."""
-    device = tree.device
-    languages = _languages(tree, deviations)
-    strings = {
-        lang: _device_strings(tree, own_lang, deviations) for lang, own_lang in languages.items()
-    }
-    strings = {lang: texts for lang, texts in strings.items() if texts}
-    configuration_index = configuration.descriptor.iConfiguration
-    configuration_strings = {
-        lang: _fitted(text, "iConfiguration", deviations)
-        for lang, own_lang in languages.items()
-        if configuration_index and (text := tree.strings.get(configuration_index, own_lang))
-    }
-    interface_indices = sorted(
-        {s.descriptor.iInterface for s in settings}
-        | {association.iFunction for association in configuration.associations}
-    )
-    known = [
-        i
-        for i in interface_indices
-        if i and any(tree.strings.get(i, own_lang) for own_lang in languages.values())
-    ]
-    string_map = {index: position for position, index in enumerate(known, 1)}
-    interface_strings = {
-        lang: tuple(
-            _fitted(tree.strings.get(i, own_lang) or "", "iInterface", deviations) for i in known
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """The strings of one configuration, as the kernel is given them.
+
+    `configuration` maps a language to the configuration's, `interfaces` to those of its interfaces
+    and associations, in the order of their indices; `numbers` maps the device's index of one of
+    these to its place in that order, from 1.
+    """
+
+    configuration: dict[int, str]
+    interfaces: dict[int, tuple[str, ...]]
+    numbers: dict[int, int]
+
+
+class KernelStrings:
+    """String indices as the kernel gives them: device, then each configuration and its function."""
+
+    def __init__(
+        self, tree: DeviceTree, speed: Speed, model: UdcModel, deviations: list[Deviation]
+    ) -> None:
+        device = tree.device
+        self._tree = tree
+        self._deviations = deviations
+        self._languages = _languages(tree, deviations)
+        strings = {
+            lang: _device_strings(tree, own_lang, deviations)
+            for lang, own_lang in self._languages.items()
+        }
+        strings = {lang: texts for lang, texts in strings.items() if texts}
+        self.identity = Identity(
+            idVendor=device.idVendor,
+            idProduct=device.idProduct,
+            bcdDevice=_bcd(device.bcdDevice, deviations),
+            bcdUSB=_bcd_usb(device.bcdUSB, speed, model, deviations),
+            bDeviceClass=device.bDeviceClass,
+            bDeviceSubClass=device.bDeviceSubClass,
+            bDeviceProtocol=device.bDeviceProtocol,
+            strings=strings,
+            ms_os_vendor_code=tree.ms_os_vendor_code,
         )
-        for lang, own_lang in languages.items()
-        if known
-    }
-    identity = Identity(
-        idVendor=device.idVendor,
-        idProduct=device.idProduct,
-        bcdDevice=_bcd(device.bcdDevice, deviations),
-        bcdUSB=_bcd_usb(device.bcdUSB, speed, model, deviations),
-        bDeviceClass=device.bDeviceClass,
-        bDeviceSubClass=device.bDeviceSubClass,
-        bDeviceProtocol=device.bDeviceProtocol,
-        bmAttributes=_attributes(configuration, deviations),
-        max_power_ma=_power(tree, configuration, speed, deviations),
-        strings=strings,
-        configuration_strings=configuration_strings,
-    )
-    _note_string_indices(tree, identity, configuration, settings, string_map, deviations)
-    _note_what_the_kernel_sets(tree, speed, model, deviations)
-    return identity, interface_strings, string_map
+        self._used = len(DEVICE_STRINGS) if strings else 0
+        self._note_device_indices()
+        note_what_the_kernel_sets(tree, model, deviations)
+        if model.max_speed < Speed.SUPER:
+            note_missing_bos(tree, deviations)
+        elif tree.bos or device.bcdUSB >= BCD_USB_WITH_BOS:
+            # composite.c:1875: at any speed, where the controller could do SuperSpeed.
+            deviations.append(Deviation(Severity.INFO, "BOS descriptor", "the kernel's own"))
+
+    def texts_of(self, configuration: Configuration, settings: Sequence[AlternateSetting]) -> Texts:
+        """The strings of the next configuration; indices that differ are noted."""
+        index = configuration.descriptor.iConfiguration
+        own = {
+            lang: _fitted(text, "iConfiguration", self._deviations)
+            for lang, own_lang in self._languages.items()
+            if index and (text := self._tree.strings.get(index, own_lang))
+        }
+        wanted = sorted(
+            {s.descriptor.iInterface for s in settings}
+            | {association.iFunction for association in configuration.associations}
+        )
+        known = [
+            i
+            for i in wanted
+            if i and any(self._tree.strings.get(i, lang) for lang in self._languages.values())
+        ]
+        numbers = {index: position for position, index in enumerate(known, 1)}
+        interfaces = {
+            lang: tuple(
+                _fitted(self._tree.strings.get(i, own_lang) or "", "iInterface", self._deviations)
+                for i in known
+            )
+            for lang, own_lang in self._languages.items()
+            if known
+        }
+        self._used += bool(own)
+        self._note_index("iConfiguration", "", index, self._used if own else 0)
+        for setting in settings:
+            self._note_function_index(
+                f"interface {setting.interface}", setting.descriptor.iInterface, numbers
+            )
+        for association in configuration.associations:
+            self._note_function_index(
+                f"interface association {association.bFirstInterface}",
+                association.iFunction,
+                numbers,
+            )
+        self._used += len(known)
+        return Texts(own, interfaces, numbers)
+
+    def _note_function_index(self, subject: str, index: int, numbers: dict[int, int]) -> None:
+        field_name = "iFunction " if "association" in subject else "iInterface "
+        shown = self._used + numbers[index] if index in numbers else 0
+        self._note_index(subject, f"{field_name}is ", index, shown)
+
+    def _note_index(self, subject: str, field_name: str, own: int, shown: int) -> None:
+        if own != shown:
+            self._deviations.append(
+                Deviation(
+                    Severity.INFO, subject, f"{field_name}string index {shown} instead of {own}"
+                )
+            )
+
+    def _note_device_indices(self) -> None:
+        device = self._tree.device
+        named = {name for texts in self.identity.strings.values() for name in texts}
+        own = (device.iManufacturer, device.iProduct, device.iSerialNumber)
+        fields = ("iManufacturer", "iProduct", "iSerialNumber")
+        for position, (name, index) in enumerate(zip(fields, own, strict=True), 1):
+            shown = position if self._used else 0
+            if index != shown:
+                empty = (
+                    ", an empty string" if shown and DEVICE_STRINGS[shown - 1] not in named else ""
+                )
+                self._deviations.append(
+                    Deviation(
+                        Severity.INFO, name, f"string index {shown} instead of {index}{empty}"
+                    )
+                )
 
 
 def _languages(tree: DeviceTree, deviations: list[Deviation]) -> dict[int, int]:
@@ -181,94 +247,63 @@ def _bcd_usb(value: int, speed: Speed, model: UdcModel, deviations: list[Deviati
     if model.max_speed >= Speed.SUPER:
         shown = BCD_USB_SUPERSPEED.get(speed, BCD_USB_BELOW_SUPERSPEED)
     if shown != value:
-        deviations.append(
-            Deviation(Severity.INFO, "bcdUSB", f"the kernel writes 0x{shown:04x} for 0x{value:04x}")
-        )
+        reason = f"the kernel writes 0x{shown:04x} for 0x{value:04x}"
+        if value < BCD_USB_WITH_BOS <= shown:
+            reason += " and makes a BOS descriptor"
+        deviations.append(Deviation(Severity.INFO, "bcdUSB", reason))
     return BCD_USB
 
 
-def _attributes(configuration: Configuration, deviations: list[Deviation]) -> int:
-    attributes = 0x80
-    if configuration.descriptor.self_powered:
-        attributes |= SELF_POWERED
+def attributes(
+    configuration: Configuration,
+    *,
+    wakeup: bool,
+    why_not: str,
+    deviations: list[Deviation],
+) -> int:
+    """bmAttributes; remote wakeup is claimed only where it can be signalled.
+
+    A host that believes in it puts a keyboard to sleep for ever.
+    """
+    own = configuration.descriptor.bmAttributes
+    shown = 0x80 | own & SELF_POWERED
     if configuration.descriptor.remote_wakeup:
-        # A host that believes in it puts a keyboard to sleep for ever.
+        if wakeup:
+            shown |= REMOTE_WAKEUP
+        else:
+            deviations.append(Deviation(Severity.DEGRADED, "remote wakeup", why_not))
+    if own & RESERVED_ATTRIBUTES != 0x80:
         deviations.append(
             Deviation(
-                Severity.DEGRADED,
-                "remote wakeup",
-                "gadgetip does not signal it yet, so the replica does not claim it",
+                Severity.INFO,
+                "bmAttributes",
+                f"reserved bits are as the specification has them: 0x{shown:02x} for 0x{own:02x}",
             )
         )
-    return attributes
+    return shown
 
 
-def _power(
+def power(
     tree: DeviceTree, configuration: Configuration, speed: Speed, deviations: list[Deviation]
 ) -> int:
+    """MaxPower in mA, as configfs takes it: 0 is not possible on a bus-powered device."""
     wanted = configuration.descriptor.max_power_ma(tree.speed)
     limit = MAX_POWER_SUPERSPEED_MA if speed >= Speed.SUPER else MAX_POWER_MA
     shown = min(wanted, limit)
     if not shown and not configuration.descriptor.self_powered:
         shown = DEFAULT_POWER_MA
     if shown != wanted:
+        severity = Severity.DEGRADED if wanted > limit else Severity.INFO
         deviations.append(
-            Deviation(
-                Severity.INFO, "bMaxPower", f"the replica says {shown} mA, the device {wanted} mA"
-            )
+            Deviation(severity, "bMaxPower", f"the replica says {shown} mA, the device {wanted} mA")
         )
     return shown
 
 
-def _note_string_indices(
-    tree: DeviceTree,
-    identity: Identity,
-    configuration: Configuration,
-    settings: list[AlternateSetting],
-    string_map: dict[int, int],
-    deviations: list[Deviation],
+def note_what_the_kernel_sets(
+    tree: DeviceTree, model: UdcModel, deviations: list[Deviation]
 ) -> None:
-    """Predict the indices that the kernel gives, and list those that differ."""
-    device = tree.device
-    count = len(DEVICE_STRINGS) if identity.strings else 0
-    named = {name for texts in identity.strings.values() for name in texts}
-    fields = [
-        ("iManufacturer", device.iManufacturer, min(count, 1), "manufacturer"),
-        ("iProduct", device.iProduct, min(count, 2), "product"),
-        ("iSerialNumber", device.iSerialNumber, min(count, 3), "serialnumber"),
-    ]
-    for name, own, shown, key in fields:
-        if own != shown:
-            empty = "" if key in named or not shown else ", an empty string"
-            deviations.append(
-                Deviation(Severity.INFO, name, f"string index {shown} instead of {own}{empty}")
-            )
-    following = count
-    own = configuration.descriptor.iConfiguration
-    shown = 0
-    if identity.configuration_strings:
-        following += 1
-        shown = following
-    if own != shown:
-        deviations.append(
-            Deviation(Severity.INFO, "iConfiguration", f"string index {shown} instead of {own}")
-        )
-    for setting in settings:
-        own = setting.descriptor.iInterface
-        shown = string_map[own] + following if own in string_map else 0
-        if own != shown:
-            deviations.append(
-                Deviation(
-                    Severity.INFO,
-                    f"interface {setting.interface}",
-                    f"iInterface is string index {shown} instead of {own}",
-                )
-            )
-
-
-def _note_what_the_kernel_sets(
-    tree: DeviceTree, speed: Speed, model: UdcModel, deviations: list[Deviation]
-) -> None:
+    """List the fields that no backend can give."""
     if tree.speed < Speed.SUPER and tree.device.max_packet0 != model.max_packet0:
         deviations.append(
             Deviation(
@@ -277,7 +312,11 @@ def _note_what_the_kernel_sets(
                 f"the controller's {model.max_packet0} instead of {tree.device.max_packet0}",
             )
         )
-    if tree.bos and speed < Speed.SUPER:
+
+
+def note_missing_bos(tree: DeviceTree, deviations: list[Deviation]) -> None:
+    """Say that the device has a BOS and the replica none."""
+    if tree.bos:
         deviations.append(
             Deviation(Severity.INFO, "BOS descriptor", "the kernel makes none at this speed")
         )

@@ -1,134 +1,244 @@
 """The plan: everything about a replica that can be decided before anything is touched.
 
-`make_plan` is a pure function of what the device says of itself and of the controller's model. It
-decides backend, speed, identity, descriptors at every speed, endpoint addresses and shapers, and
-it lists every difference that the host will see. A plan with a deviation of severity `refused` is
-never built.
-
-How the kernel numbers things decides much of it (drivers/usb/gadget/configfs.c, composite.c,
-function/f_fs.c): device strings become 1, 2, 3 as soon as there is one of them, the configuration's
-comes next, then the function's; bcdUSB and bMaxPacketSize0 are the kernel's own; interfaces are
-numbered in the order in which they appear.
+`make_plan` is a pure function of what the device says of itself, the controller's model, the
+profile and the kernel's version. It tries the device on every backend that there is, each of
+which has declared its limits as data, and takes the one that leaves the fewest and mildest
+deviations: differences that the host will see, each with its severity, the descriptor that it
+concerns and the reason. A plan with a deviation of severity `refused` is never built.
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-from gadgetip.errors import RefusedError
-from gadgetip.gadget.descriptor_rules import (
-    AddressSearch,
-    keep_first_settings,
-    refuse_what_cannot_be_built,
-)
+from gadgetip.errors import RefusedError, UsageError
+from gadgetip.gadget.capabilities import OLDEST_KERNEL, Capabilities, Form, KernelVersion
 from gadgetip.gadget.deviations import Deviation, Severity
-from gadgetip.gadget.identity import Identity, decide_identity
-from gadgetip.gadget.shaping import routes_of
-from gadgetip.gadget.speed_conversion import endpoint_at
-from gadgetip.gadget.steering import EndpointRequest
+from gadgetip.gadget.function_form import plan_function
+from gadgetip.gadget.identity import KernelStrings, note_missing_bos, note_what_the_kernel_sets
+from gadgetip.gadget.overrides import override_identity
+from gadgetip.gadget.planned import Plan, PlannedConfiguration
+from gadgetip.gadget.raw_form import BCD_USB, plan_raw
+from gadgetip.gadget.settings import KeptSettings, keep_settings
+from gadgetip.gadget.shaping import RouteMaker
 from gadgetip.gadget.udc_models import UdcModel
-from gadgetip.pump import EndpointRoute, Shaping
-from gadgetip.usb import (
-    AlternateSetting,
-    Descriptor,
-    DeviceTree,
-    Endpoint,
-    InterfaceAssociationDescriptor,
-    Speed,
-    TransferType,
-)
+from gadgetip.profiles import GENERIC, Profile
+from gadgetip.pump import Shaping
+from gadgetip.usb import Configuration, DeviceTree, Speed
+
+AUTO = "auto"
+_SIGNALLED = {Speed.FULL, Speed.HIGH, Speed.SUPER, Speed.SUPER_PLUS}
+OPAQUE_TO_SIZES = {Shaping.PACKET, Shaping.INTERRUPT, Shaping.UAS}
+"""Shapers that know nothing of where a transfer ends, so that packets must have one size."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What will be built, and what will differ.
+def make_plan(
+    tree: DeviceTree,
+    model: UdcModel,
+    backends: Sequence[Capabilities],
+    *,
+    profile: Profile = GENERIC,
+    kernel: KernelVersion | None = None,
+    udc_speed: Speed = Speed.UNKNOWN,
+) -> Plan:
+    """Decide how `tree` is rebuilt on a controller of this model.
 
-    `descriptors` are the interfaces' and endpoints' descriptors, in order, for each speed at which
-    the replica may run; `routes` are the endpoints' ways for each of these speeds. `interfaces`
-    are the device's interface numbers in the order in which the replica numbers its own.
-    """
-
-    backend: str
-    speed: Speed
-    configuration_value: int
-    identity: Identity
-    descriptors: dict[Speed, tuple[Descriptor, ...]]
-    routes: dict[Speed, tuple[EndpointRoute, ...]]
-    interfaces: tuple[int, ...]
-    fillers: tuple[EndpointRequest, ...] = ()
-    interface_strings: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    deviations: tuple[Deviation, ...] = ()
-
-    def with_severity(self, severity: Severity) -> tuple[Deviation, ...]:
-        """The deviations of one severity."""
-        return tuple(d for d in self.deviations if d.severity is severity)
-
-    @property
-    def refusals(self) -> tuple[Deviation, ...]:
-        """Why this replica is not built; empty when it can be."""
-        return self.with_severity(Severity.REFUSED)
-
-
-def make_plan(tree: DeviceTree, udc_speed: Speed, model: UdcModel) -> Plan:
-    """Decide how `tree` is rebuilt on a controller of this model that can run at `udc_speed`.
-
-    Raises `RefusedError` for a device that has nothing to rebuild.
+    `backends` are tried in their order, the first of equals wins; `udc_speed` is what the
+    controller says it can do, where there is a live one. Raises `RefusedError` for a device that
+    has nothing to rebuild and `UsageError` for a backend that does not exist.
     """
     if not tree.configurations:
         raise RefusedError("the device has no configuration: there is nothing to rebuild")
     if tree.speed in {Speed.UNKNOWN, Speed.WIRELESS}:
         tree = replace(tree, speed=Speed.HIGH)
+    wanted = profile.gadget.backend
+    names = [each.name for each in backends]
+    if wanted != AUTO and wanted not in names:
+        raise UsageError(f"there is no backend {wanted}. There are: {', '.join(names)}")
+    candidates = [
+        _candidate(tree, configurations, model, each, profile, kernel, udc_speed)
+        for each in backends
+        if wanted in {AUTO, each.name}
+        for configurations in _choices(tree, each)
+    ]
+    best = min(candidates, key=lambda plan: plan.cost)
+    if best.refusals:
+        return _refused_by_all(best, candidates)
+    return best
+
+
+def _choices(tree: DeviceTree, backend: Capabilities) -> list[tuple[Configuration, ...]]:
+    """The sets of configurations that may be offered: all, or each of them alone."""
+    if len(tree.configurations) <= backend.max_configurations:
+        return [tree.configurations]
+    return [(each,) for each in tree.configurations]
+
+
+def _candidate(
+    tree: DeviceTree,
+    configurations: tuple[Configuration, ...],
+    model: UdcModel,
+    backend: Capabilities,
+    profile: Profile,
+    kernel: KernelVersion | None,
+    udc_speed: Speed,
+) -> Plan:
     deviations: list[Deviation] = []
-    configuration = tree.configurations[0]
-    settings = keep_first_settings(tree, deviations)
-    speed = _choose_speed(tree, udc_speed, model, deviations)
-    refuse_what_cannot_be_built(configuration, settings, deviations)
-    endpoints = [endpoint for setting in settings for endpoint in setting.endpoints]
-    search = AddressSearch(model, _requests(endpoints, tree.speed), may_fill=speed < Speed.SUPER)
-    deviations.extend(search.deviations)
-    identity, interface_strings, string_map = decide_identity(
-        tree, configuration, settings, speed, model, deviations
-    )
-    speeds = _speeds_up_to(speed)
-    refused = any(d.severity is Severity.REFUSED for d in deviations)
-    plan = Plan(
-        backend="functionfs",
-        speed=speed,
-        configuration_value=configuration.value,
-        identity=identity,
-        descriptors={}
-        if refused
-        else {
-            each: tuple(_function_descriptors(tree, settings, string_map, each)) for each in speeds
-        },
-        routes={}
-        if refused
-        else {
-            each: tuple(
-                route
-                for setting in settings
-                for route in routes_of(setting, search.addresses, tree.speed, each)
+    _note_circumstances(backend, model, kernel, deviations)
+    tree, own_strings = override_identity(tree, profile.gadget.identity, deviations)
+    _note_configurations(tree, configurations, backend, deviations)
+    speed = _choose_speed(tree, udc_speed, model, backend, profile, deviations)
+    speeds = tuple(each for each in (Speed.FULL, Speed.HIGH, Speed.SUPER) if each <= speed)
+    make_routes = RouteMaker(tree.speed, profile)
+    kept = [
+        keep_settings(configuration, profile, backend.form, deviations)
+        for configuration in configurations
+    ]
+    _refuse_empty(kept, deviations)
+    if backend.form is Form.FUNCTION:
+        own_strings = {}
+        strings = KernelStrings(tree, speed, model, deviations)
+        identity = strings.identity
+        planned = [
+            plan_function(tree, each, speeds, model, backend, strings, make_routes, deviations)
+            for each in kept
+        ]
+    else:
+        identity = KernelStrings(tree, speed, model, []).identity
+        note_what_the_kernel_sets(tree, model, deviations)
+        note_missing_bos(tree, deviations)
+        if tree.device.bcdUSB != BCD_USB:
+            deviations.append(
+                Deviation(
+                    Severity.INFO,
+                    "bcdUSB",
+                    f"the kernel writes 0x{BCD_USB:04x} for 0x{tree.device.bcdUSB:04x}",
+                )
             )
-            for each in speeds
-        },
-        interfaces=tuple(setting.interface for setting in settings),
-        fillers=search.fillers,
-        interface_strings=interface_strings,
-        deviations=tuple(deviations),
+        planned = [
+            plan_raw(tree, each, speeds, model, backend, make_routes, deviations) for each in kept
+        ]
+    for each in planned:
+        _check_routes(each, speed, model, deviations)
+    return Plan(
+        backend=backend.name,
+        model=model.name,
+        speed=speed,
+        identity=identity,
+        device_descriptor=tree.device.replace(
+            bcdUSB=BCD_USB,
+            bNumConfigurations=len(configurations),
+            bMaxPacketSize0=model.max_packet0,
+        ).data,
+        configurations=tuple(planned),
+        deviations=tuple(dict.fromkeys(deviations)),
+        own_strings=own_strings,
+        remote_wakeup=any(each.bmAttributes & 0x20 for each in planned),
+        forward_reset=profile.gadget.forward_reset,
+        control_limit_s=profile.link.control_timeout_ms / 1000,
     )
-    return _refuse_opaque_routes(plan)
+
+
+def _note_circumstances(
+    backend: Capabilities,
+    model: UdcModel,
+    kernel: KernelVersion | None,
+    deviations: list[Deviation],
+) -> None:
+    if model.assumed:
+        deviations.append(Deviation(Severity.INFO, "controller", model.assumed))
+    if backend.unavailable:
+        deviations.append(Deviation(Severity.REFUSED, backend.name, backend.unavailable))
+    if backend.exclusive:
+        deviations.append(
+            Deviation(
+                Severity.INFO,
+                backend.name,
+                "a system has one such replica: a second device cannot use it meanwhile",
+            )
+        )
+    if kernel is not None and kernel < OLDEST_KERNEL:
+        deviations.append(
+            Deviation(
+                Severity.DEGRADED,
+                "kernel",
+                f"{kernel} is older than {OLDEST_KERNEL}, the oldest whose behaviour is known",
+            )
+        )
+
+
+def _note_configurations(
+    tree: DeviceTree,
+    configurations: tuple[Configuration, ...],
+    backend: Capabilities,
+    deviations: list[Deviation],
+) -> None:
+    if len(configurations) < len(tree.configurations):
+        deviations.append(
+            Deviation(
+                Severity.DEGRADED,
+                "configurations",
+                f"number {configurations[0].value} of {len(tree.configurations)} is offered: "
+                f"{backend.name} has {'one' if backend.max_configurations == 1 else 'fewer'}",
+            )
+        )
+    values = [configuration.value for configuration in configurations]
+    deviations.extend(
+        Deviation(
+            Severity.REFUSED, "configuration", f"{values.count(value)} have the value {value}"
+        )
+        for value in dict.fromkeys(values)
+        if values.count(value) > 1
+    )
+    deviations.extend(
+        Deviation(
+            Severity.REFUSED,
+            "configuration",
+            "its bConfigurationValue is 0, by which nobody can choose it",
+        )
+        for configuration in configurations
+        if configuration.value == 0
+    )
+
+
+def _refuse_empty(kept: Sequence[KeptSettings], deviations: list[Deviation]) -> None:
+    deviations.extend(
+        Deviation(
+            Severity.REFUSED,
+            "configuration",
+            f"nothing of configuration {each.configuration.value} is left to rebuild",
+        )
+        for each in kept
+        if not each.settings
+    )
 
 
 def _choose_speed(
-    tree: DeviceTree, udc_speed: Speed, model: UdcModel, deviations: list[Deviation]
+    tree: DeviceTree,
+    udc_speed: Speed,
+    model: UdcModel,
+    backend: Capabilities,
+    profile: Profile,
+    deviations: list[Deviation],
 ) -> Speed:
+    able = udc_speed if udc_speed in _SIGNALLED else model.max_speed
+    able = min(able, backend.max_speed, Speed.SUPER)
     wanted = tree.speed
-    if udc_speed is Speed.UNKNOWN:
-        udc_speed = Speed.HIGH
     if wanted is Speed.LOW:
         deviations.append(
             Deviation(Severity.INFO, "speed", "a low-speed device becomes full-speed")
         )
         wanted = Speed.FULL
-    if wanted < Speed.HIGH and not model.caps_below_high and udc_speed >= Speed.HIGH:
+    cap = profile.gadget.max_speed
+    if cap is not None and cap < wanted:
+        wanted = max(
+            each
+            for each in (Speed.FULL, Speed.HIGH, Speed.SUPER)
+            if each <= cap or each is Speed.FULL
+        )
+        deviations.append(
+            Deviation(Severity.INFO, "speed", f"{wanted.mbps_text}, as the profile asks")
+        )
+    if wanted < Speed.HIGH and not model.caps_below_high and able >= Speed.HIGH:
         deviations.append(
             Deviation(
                 Severity.DEGRADED,
@@ -137,79 +247,58 @@ def _choose_speed(
             )
         )
         return Speed.HIGH
-    speed = min(wanted, udc_speed, Speed.SUPER)
+    speed = min(wanted, able)
     if speed < wanted:
+        by_backend = backend.max_speed < min(wanted, model.max_speed)
+        limit = backend.name if by_backend else "the controller"
         deviations.append(
             Deviation(
                 Severity.DEGRADED,
                 "speed",
                 f"{speed.mbps_text} instead of the device's {wanted.mbps_text}: "
-                "the controller can do no more",
+                f"{limit} can do no more",
             )
         )
     return speed
 
 
-def _speeds_up_to(speed: Speed) -> tuple[Speed, ...]:
-    """The speeds to describe: full speed always, for a host port may know nothing else."""
-    return tuple(each for each in (Speed.FULL, Speed.HIGH, Speed.SUPER) if each <= speed)
-
-
-def _requests(endpoints: list[Endpoint], device_speed: Speed) -> list[tuple[int, EndpointRequest]]:
-    """What the kernel looks at: the full-speed descriptors, the first that it binds."""
-    return [
-        (
-            endpoint.address,
-            EndpointRequest(
-                endpoint.descriptor.direction,
-                endpoint.descriptor.transfer_type,
-                endpoint_at(endpoint, device_speed, Speed.FULL).max_packet,
-            ),
-        )
-        for endpoint in endpoints
-        if endpoint.descriptor.transfer_type is not TransferType.ISOCHRONOUS
-    ]
-
-
-def _function_descriptors(
-    tree: DeviceTree, settings: list[AlternateSetting], string_map: dict[int, int], at: Speed
-) -> list[Descriptor]:
-    out = _associations(tree.configurations[0].leading, string_map)
-    for setting in settings:
-        interface = setting.descriptor
-        out.extend(_associations(setting.leading, string_map))
-        out.append(interface.replace(iInterface=string_map.get(interface.iInterface, 0)))
-        out.extend(setting.extra)
-        for endpoint in setting.endpoints:
-            out.append(endpoint_at(endpoint, tree.speed, at))
-            if at is Speed.SUPER and endpoint.companion is not None:
-                out.append(endpoint.companion)
-            out.extend(endpoint.extra)
-    return out
-
-
-def _associations(
-    descriptors: tuple[Descriptor, ...], string_map: dict[int, int]
-) -> list[Descriptor]:
-    return [
-        descriptor.replace(iFunction=string_map.get(descriptor.iFunction, 0))
-        for descriptor in descriptors
-        if isinstance(descriptor, InterfaceAssociationDescriptor)
-    ]
-
-
-def _refuse_opaque_routes(plan: Plan) -> Plan:
+def _check_routes(
+    planned: PlannedConfiguration, speed: Speed, model: UdcModel, deviations: list[Deviation]
+) -> None:
     """Packet by packet is transparent only where packets have the same size on both wires."""
-    opaque = [
-        Deviation(
-            Severity.REFUSED,
-            f"endpoint 0x{route.address:02x}",
-            f"its packets are {route.device_max_packet} bytes at the device and "
-            f"{route.host_max_packet} at the host, and nothing tells where its transfers end",
+    for route in planned.routes.get(speed, ()):
+        resized = route.device_max_packet != route.host_max_packet
+        if resized and route.shaping in OPAQUE_TO_SIZES:
+            deviations.append(
+                Deviation(
+                    Severity.REFUSED,
+                    f"endpoint 0x{route.address:02x}",
+                    f"its packets are {route.device_max_packet} bytes at the device and "
+                    f"{route.host_max_packet} at the host, and nothing tells where its transfers "
+                    "end",
+                )
+            )
+        if model.zlp_doubtful and route.shaping is not Shaping.INTERRUPT and route.address & 0x80:
+            deviations.append(
+                Deviation(
+                    Severity.INFO,
+                    f"endpoint 0x{route.address:02x}",
+                    f"the driver of {model.name} says of itself that it sends no zero-length "
+                    "packets: not verified on hardware",
+                )
+            )
+
+
+def _refused_by_all(best: Plan, candidates: Sequence[Plan]) -> Plan:
+    """The mildest refusal, with the first thing that stands against each other backend."""
+    others = {
+        plan.backend: Deviation(
+            Severity.INFO,
+            plan.backend,
+            f"would not do either: {plan.refusals[0]}"
+            + (f" (and {len(plan.refusals) - 1} more)" if len(plan.refusals) > 1 else ""),
         )
-        for route in plan.routes.get(plan.speed, ())
-        if route.shaping is not Shaping.BOT and route.device_max_packet != route.host_max_packet
-    ]
-    if not opaque:
-        return plan
-    return replace(plan, deviations=(*plan.deviations, *opaque))
+        for plan in candidates
+        if plan.backend != best.backend
+    }
+    return replace(best, deviations=(*best.deviations, *others.values()))

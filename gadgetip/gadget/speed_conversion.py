@@ -10,6 +10,7 @@ has to describe itself at full speed too. Packet sizes and intervals do not carr
 
 import math
 
+from gadgetip.gadget.fifo import EndpointWish
 from gadgetip.usb import Endpoint, EndpointDescriptor, Speed, TransferType
 
 MICROFRAMES_PER_MS = 8
@@ -28,6 +29,17 @@ def endpoint_at(endpoint: Endpoint, from_speed: Speed, to_speed: Speed) -> Endpo
     packet = min(descriptor.max_packet, _INTERRUPT_PACKET[target])
     return descriptor.replace(
         wMaxPacketSize=packet, bInterval=_interval(descriptor.bInterval, source, target)
+    )
+
+
+def endpoint_wish(endpoint: Endpoint, from_speed: Speed, to_speed: Speed) -> EndpointWish:
+    """What an endpoint needs of the controller at `to_speed`."""
+    descriptor = endpoint_at(endpoint, from_speed, to_speed)
+    return EndpointWish(
+        endpoint.address,
+        descriptor.transfer_type,
+        descriptor.max_packet,
+        descriptor.transactions_per_microframe,
     )
 
 

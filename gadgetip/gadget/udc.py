@@ -4,11 +4,11 @@ A controller has one owner at a time: a gadget in configfs, GadgetFS, or a `g_*`
 names the driver that is bound to it; which configfs gadget that is, configfs tells.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gadgetip.errors import GadgetipError, PrerequisiteError
-from gadgetip.gadget.udc_models import UdcModel, model_of_driver
+from gadgetip.gadget.udc_models import UdcModel, assumption, model_of_driver, with_tx_fifos
 from gadgetip.usb import Speed
 
 SYSFS_UDC = Path("/sys/class/udc")
@@ -86,8 +86,24 @@ def _read_udc(path: Path, owners: dict[str, str]) -> Udc:
         current_speed=_speed(_read(path / "current_speed")),
         maximum_speed=_speed(_read(path / "maximum_speed")),
         owner=owners.get(path.name) or (function or None),
-        model=model_of_driver(_driver_of(path / "device")),
+        model=_model_of(path / "device"),
     )
+
+
+def _model_of(device: Path) -> UdcModel:
+    """The model, with what this very controller's device tree knows better."""
+    model = with_tx_fifos(
+        model_of_driver(_driver_of(device)), _bytes(device / "of_node/g-tx-fifo-size")
+    )
+    compatible = _bytes(device / "of_node/compatible").decode("ascii", "replace").split("\0")
+    return replace(model, assumed=assumption(model, compatible))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _driver_of(device: Path) -> str:

@@ -1,7 +1,7 @@
 """pump: the engine of one attachment.
 
 Two streams of work meet here: URBs that travel to the remote device and back (`urbs`), and
-requests on the endpoint files of the replica (`endpoint_files`). A *shaper* per endpoint decides
+requests on the endpoint files of the replica (`replica_endpoint`). A *shaper* per endpoint decides
 how the bytes are cut on either side (`shapers`). The pump owns the stream, the sequence numbers,
 the unlink bookkeeping and the endpoint files while the replica runs; `interface` says what every
 implementation of it offers, `python_pump` is the reference.
@@ -11,7 +11,9 @@ This room knows what an endpoint is and nothing of configfs, FunctionFS or contr
 
 from gadgetip.pump.interface import (
     ControlTimeoutError,
+    EndpointFiles,
     EndpointRoute,
+    Pipe,
     Pump,
     PumpListener,
     Shaping,
@@ -23,8 +25,10 @@ from gadgetip.pump.urbs import UrbStream
 
 __all__ = [
     "ControlTimeoutError",
+    "EndpointFiles",
     "EndpointRoute",
     "EndpointStatistics",
+    "Pipe",
     "Pump",
     "PumpListener",
     "PythonPump",

@@ -1,34 +1,42 @@
 """The pump in Python: the reference, and what runs where no other one does.
 
 It puts the pieces together: for each route the two ends of the endpoint, for each piece of work
-its shaper. Order is its own concern. The host expects that a request on endpoint 0 which changes
-the device acts behind the data that it wrote before; since writes are posted, such a request
-waits at a *fence* until the device has confirmed them, for a bounded time. A request that cancels
-(a bulk-only reset) does not wait: it stops its shaper, goes out, and the shaper starts anew.
+its shaper. Order is its own concern. The host expects that a request on endpoint 0 acts behind the
+data that it wrote before; since writes are posted, such a request waits at a `fence` until the
+device has confirmed them, for a bounded time; `control_order` knows which ones. A request that
+cancels does not wait. Where a shaper claims it (a bulk-only reset), that shaper alone is stopped,
+the request goes out, and the shaper starts anew.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Collection
 
-from gadgetip.errors import GadgetipError
-from gadgetip.pump.endpoint_files import ReplicaEndpoint, RequestQueue
-from gadgetip.pump.interface import EndpointRoute, PumpListener, Shaping
+from gadgetip.errors import GadgetipError, LocalProtocolError
+from gadgetip.pump.control_order import CHANGE_IDLE_S, CHANGE_LIMIT_S, fence_limits
+from gadgetip.pump.fence import Fence
+from gadgetip.pump.interface import EndpointFiles, EndpointRoute, PumpListener, Shaping
 from gadgetip.pump.remote_endpoint import RemoteEndpoint
+from gadgetip.pump.replica_endpoint import ReplicaEndpoint
+from gadgetip.pump.request_queue import RequestQueue
 from gadgetip.pump.shapers import (
     BotShaper,
     PacketInShaper,
     PacketOutShaper,
     Shaper,
     ShaperContext,
+    ShortInShaper,
+    ShortOutShaper,
     Side,
+    UasShaper,
 )
 from gadgetip.pump.statistics import EndpointStatistics
 from gadgetip.pump.urbs import UrbStream
-from gadgetip.usb import Direction, RequestType, SetupPacket
+from gadgetip.usb import Direction, SetupPacket
+
+log = logging.getLogger(__name__)
 
 CONTROL_LIMIT_S = 5.0
-FENCE_LIMIT_S = 5.0
-FENCE_POLL_S = 0.001
 MAX_REQUESTS = 1024
 """Requests on the endpoint files at a time; the windows of the routes add up to far less."""
 
@@ -36,14 +44,14 @@ MAX_REQUESTS = 1024
 class PythonPump:
     """See `gadgetip.pump.interface.Pump`.
 
-    `files` gives the open endpoint file (a file descriptor, read-write and non-blocking) for each
-    device's bEndpointAddress; `max_requests` bounds the requests on all of them together.
+    `files` opens and closes the endpoint files; `max_requests` bounds the requests on all of them
+    together; `control_limit_s` is how long the device may think about a control request.
     """
 
     def __init__(
         self,
         urbs: UrbStream,
-        files: Mapping[int, int],
+        files: EndpointFiles,
         listener: PumpListener,
         *,
         max_requests: int = MAX_REQUESTS,
@@ -55,9 +63,9 @@ class PythonPump:
         self._files = files
         self._queue = RequestQueue(max_requests, urbs.batch)
         self._context = ShaperContext(noticed=listener.noticed, device_gone=listener.device_gone)
-        self._statistics = {address: EndpointStatistics() for address in files}
+        self._statistics: dict[int, EndpointStatistics] = {}
         self._shapers: list[Shaper] = []
-        self._started = False
+        self._fence = Fence(lambda: self._shapers, lambda: urbs.ended is None)
 
     def attach(self) -> None:
         """Take the stream and the endpoint files onto the running event loop."""
@@ -66,28 +74,44 @@ class PythonPump:
         self._queue.attach()
 
     def close(self) -> None:
-        """Cancel what is queued on the endpoint files and end the stream."""
+        """Cancel what is queued on the endpoint files, close them, and end the stream."""
         self._queue.close()
+        self._close_files(self._shapers)
+        self._shapers = []
         self._urbs.close()
 
     @property
     def statistics(self) -> dict[int, EndpointStatistics]:
-        """What has moved so far, by the device's bEndpointAddress."""
+        """What has moved so far, by the device's bEndpointAddress, whatever setting it was in."""
         return dict(self._statistics)
 
     async def start(self, routes: tuple[EndpointRoute, ...]) -> None:
-        """Open these endpoints."""
-        if self._started:
-            await self.stop()
-        self._started = True
-        self._shapers = _make_shapers([self._side(route) for route in routes], self._context)
-        for shaper in self._shapers:
+        """Open these endpoints in addition to those that run.
+
+        Raises `GadgetipError` where one cannot be opened: none of them runs then. Raises
+        `LocalProtocolError` where an address runs already.
+        """
+        self._refuse_running(routes)
+        sides = self._open_sides(routes)
+        try:
+            shapers = _make_shapers(sides, self._context)
+        except GadgetipError:
+            self._close_sides(sides)
+            raise
+        self._shapers += shapers
+        for shaper in shapers:
             shaper.start()
 
-    async def stop(self) -> None:
-        """Cancel everything in flight on both sides and await each answer."""
-        self._started = False
-        await asyncio.gather(*(shaper.stop() for shaper in self._shapers))
+    async def stop(self, interfaces: Collection[int] | None = None) -> None:
+        """Cancel what is in flight on both sides, await each answer, and close the files."""
+        stopping = [
+            shaper
+            for shaper in self._shapers
+            if interfaces is None or shaper.sides[0].route.interface in interfaces
+        ]
+        await asyncio.gather(*(shaper.stop() for shaper in stopping))
+        self._shapers = [shaper for shaper in self._shapers if shaper not in stopping]
+        self._close_files(stopping)
 
     async def control(self, setup: SetupPacket, data: bytes = b"") -> bytes:
         """Carry one control request to the device, in the host's order."""
@@ -101,67 +125,104 @@ class PythonPump:
                     await side.remote.clear_halt()
                 return answer
             finally:
-                if self._started:
-                    for shaper in claimed:
+                for shaper in claimed:
+                    if shaper in self._shapers:
                         shaper.start()
-        if _changes_the_device(setup):
-            await self.fence()
+        limit_s, idle_s = fence_limits(setup)
+        if limit_s:
+            await self.fence(limit_s, idle_s)
         return await self._urbs.control(setup, data, limit_s=self._control_limit_s)
 
-    async def fence(self, limit_s: float = FENCE_LIMIT_S) -> int:
-        """Wait until posted data is confirmed; returns the bytes that are not after `limit_s`."""
-        deadline = asyncio.get_running_loop().time() + limit_s
-        while (unconfirmed := self._unconfirmed()) and self._urbs.ended is None:
-            if asyncio.get_running_loop().time() >= deadline:
-                break
-            await asyncio.sleep(FENCE_POLL_S)
-        return unconfirmed
+    async def fence(
+        self, limit_s: float = CHANGE_LIMIT_S, idle_s: float | None = CHANGE_IDLE_S
+    ) -> int:
+        """Wait until posted data is confirmed; returns the bytes that are not (see `fence`)."""
+        return await self._fence.wait(limit_s, idle_s)
 
     async def finish(self, limit_s: float) -> int:
         """Take no more from the host; wait for what it was told is written."""
         for shaper in self._shapers:
             shaper.hold()
-        return await self.fence(limit_s)
+        return await self._fence.wait(limit_s)
 
-    def _side(self, route: EndpointRoute) -> Side:
-        is_in = route.direction is Direction.IN
+    def _refuse_running(self, routes: tuple[EndpointRoute, ...]) -> None:
+        taken = {side.route.address for shaper in self._shapers for side in shaper.sides}
+        for route in routes:
+            if route.address in taken:
+                raise LocalProtocolError(
+                    f"endpoint 0x{route.address:02x} runs already: it must be stopped first"
+                )
+            taken.add(route.address)
+
+    def _open_sides(self, routes: tuple[EndpointRoute, ...]) -> list[Side]:
+        """Open all of these, or none."""
+        sides: list[Side] = []
+        for route in routes:
+            try:
+                file = self._files.open(route)
+            except OSError as error:
+                self._close_sides(sides)
+                raise GadgetipError(
+                    f"endpoint 0x{route.address:02x} (interface {route.interface}, alternate "
+                    f"setting {route.alternate}) cannot be opened: {error.strerror or error}"
+                ) from error
+            sides.append(self._side(route, file))
+        return sides
+
+    def _close_files(self, shapers: Collection[Shaper]) -> None:
+        self._close_sides([side for shaper in shapers for side in shaper.sides])
+
+    def _close_sides(self, sides: Collection[Side]) -> None:
+        for side in sides:
+            side.replica.close()
+            try:
+                self._files.close(side.route, side.replica.file)
+            except OSError as error:  # it is not used any more, whatever the kernel thinks of it
+                log.warning("closing endpoint 0x%02x: %s", side.route.address, error)
+
+    def _side(self, route: EndpointRoute, file: int) -> Side:
         return Side(
             route,
             RemoteEndpoint(self._urbs, route, control_limit_s=self._control_limit_s),
-            ReplicaEndpoint(self._queue, self._files[route.address], is_in=is_in),
-            self._statistics[route.address],
+            ReplicaEndpoint(
+                self._queue,
+                file,
+                is_in=route.direction is Direction.IN,
+                blocking_writes=self._files.blocking_writes,
+            ),
+            self._statistics.setdefault(route.address, EndpointStatistics()),
         )
-
-    def _unconfirmed(self) -> int:
-        return sum(shaper.unconfirmed for shaper in self._shapers)
 
     def _link_ended(self, reason: GadgetipError) -> None:
         self._listener.link_ended(str(reason))
 
 
-def _changes_the_device(setup: SetupPacket) -> bool:
-    """Whether a request must act behind the data written before it: class and vendor OUT."""
-    return setup.direction is Direction.OUT and setup.type in {
-        RequestType.CLASS,
-        RequestType.VENDOR,
-    }
+_SINGLE: dict[tuple[bool, Direction], Callable[[Side, ShaperContext], Shaper]] = {
+    (False, Direction.IN): PacketInShaper,
+    (False, Direction.OUT): PacketOutShaper,
+    (True, Direction.IN): ShortInShaper,
+    (True, Direction.OUT): ShortOutShaper,
+}
+"""Shapers of one endpoint, by whether its transfers end with short packets."""
 
 
 def _make_shapers(sides: list[Side], context: ShaperContext) -> list[Shaper]:
-    """One shaper for each endpoint, or for the pair where the shaping needs both directions."""
+    """One shaper for each endpoint, or for those of an interface that belong together."""
     shapers: list[Shaper] = []
     pairs: dict[int, dict[Direction, Side]] = {}
-    single: dict[Direction, Callable[[Side, ShaperContext], Shaper]] = {
-        Direction.IN: PacketInShaper,
-        Direction.OUT: PacketOutShaper,
-    }
+    pipes: dict[int, list[Side]] = {}
     for side in sides:
         route = side.route
         if route.shaping is Shaping.BOT:
             pairs.setdefault(route.interface, {})[route.direction] = side
+        elif route.shaping is Shaping.UAS:
+            pipes.setdefault(route.interface, []).append(side)
         else:
-            shapers.append(single[route.direction](side, context))
-    shapers.extend(
-        BotShaper(pair[Direction.OUT], pair[Direction.IN], context) for pair in pairs.values()
-    )
+            make = _SINGLE[route.shaping is Shaping.SHORT, route.direction]
+            shapers.append(make(side, context))
+    for interface, pair in pairs.items():
+        if len(pair) != len(Direction):
+            raise LocalProtocolError(f"interface {interface} has no endpoint each way for bot")
+        shapers.append(BotShaper(pair[Direction.OUT], pair[Direction.IN], context))
+    shapers.extend(UasShaper(four, context) for four in pipes.values())
     return shapers

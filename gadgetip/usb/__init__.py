@@ -33,6 +33,8 @@ from gadgetip.usb.descriptors import (
 )
 from gadgetip.usb.device import DeviceTree, build_device_file, parse_device_file
 from gadgetip.usb.fault import DescriptorError, Fault
+from gadgetip.usb.inference import infer_speed, string_indices, with_placeholder_strings
+from gadgetip.usb.ms_os import MS_OS_STRING_BYTES, MS_OS_STRING_INDEX, parse_ms_os_string
 from gadgetip.usb.setup import (
     DescriptorType,
     Feature,
@@ -63,6 +65,8 @@ from gadgetip.usb.tree import (
 )
 
 __all__ = [
+    "MS_OS_STRING_BYTES",
+    "MS_OS_STRING_INDEX",
     "US_ENGLISH",
     "AlternateSetting",
     "Configuration",
@@ -96,10 +100,14 @@ __all__ = [
     "class_code",
     "class_name",
     "descriptor_name",
+    "infer_speed",
     "parse_configuration",
     "parse_device_file",
     "parse_header",
     "parse_langids",
+    "parse_ms_os_string",
     "parse_string_descriptor",
     "printable",
+    "string_indices",
+    "with_placeholder_strings",
 ]

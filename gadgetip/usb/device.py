@@ -32,6 +32,7 @@ class DeviceTree:
     strings: StringTable = field(default_factory=StringTable)
     speed: Speed = Speed.UNKNOWN
     bos: bytes = b""  # the binary object store (USB 3.2 §9.6.2), uninterpreted
+    ms_os_vendor_code: int | None = None  # of its Microsoft OS 1.0 string, if it has one
 
     def configuration(self, value: int) -> Configuration:
         """The configuration that SET_CONFIGURATION calls `value`."""

@@ -5,6 +5,8 @@ that the checkout and its virtual environment are there without being installed.
 own is the kernel, and every USB device and gadget that the tests make with it.
 
 * `kernel`   finds Debian's kernel package through apt and unpacks it into a cache
+* `packages` apt: finds, downloads and unpacks, installs nothing
+* `gadgetfs` builds the module of board/dkms for that kernel
 * `boot`     composes the virtme-ng command, starts the machine and ends it
 * `devices`  the hardware QEMU adds that nobody here wrote
 * `kvm`      whether hardware virtualisation works, found by booting with it

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.machine import boot, environment, hang, kernel, kvm, places, terminal
+from tests.machine import boot, environment, gadgetfs, hang, kernel, kvm, places, terminal
 from tests.machine.client import Agent, MachineGone, OutOfTime
 from tests.machine.errors import BenchError
 
@@ -179,9 +179,19 @@ def status(options: argparse.Namespace) -> int:
 
 
 def fetch_kernel(options: argparse.Namespace) -> int:
-    """Have the newest kernel in the cache."""
+    """Have the newest kernel in the cache, and the module of board/dkms for it."""
     chosen = kernel.obtain(newest=True)
     print(f"kernel: Linux {chosen.release}")
+    if os.environ.get("GADGETIP_KERNEL"):
+        print("gadgetfs: not built for a kernel that is not the bench's own")
+    else:
+        gadgetfs.obtain(chosen)
+    return 0
+
+
+def build_gadgetfs(options: argparse.Namespace) -> int:
+    """Have the module of board/dkms for the cached kernel."""
+    print(f"gadgetfs: {gadgetfs.obtain(kernel.obtain(newest=False))}")
     return 0
 
 
@@ -227,6 +237,7 @@ def parser() -> argparse.ArgumentParser:
     private = verb("run", run)
     verb("status", status)
     verb("kernel", fetch_kernel)
+    verb("gadgetfs", build_gadgetfs)
     for one in named:
         name = os.environ.get("GADGETIP_MACHINE", "kept")
         one.add_argument("--name", default=name, help="which machine ($GADGETIP_MACHINE)")

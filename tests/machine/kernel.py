@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.machine import places
+from tests.machine import packages, places
 from tests.machine.errors import BenchError
 
 if TYPE_CHECKING:
@@ -50,12 +50,12 @@ def number(package: str) -> tuple[int, ...] | None:
     return tuple(int(part) for part in match[1].split(".")) if match else None
 
 
-def choose(packages: Iterable[str], own: str | None) -> str | None:
+def choose(known: Iterable[str], own: str | None) -> str | None:
     """The package to boot, out of all names apt knows and the one the distribution stands for."""
     own_number = number(own) if own else None
     if own_number is not None and own_number >= SERIES:
         return own
-    numbered = [(found, name) for name in packages if (found := number(name)) is not None]
+    numbered = [(found, name) for name in known if (found := number(name)) is not None]
     return max((entry for entry in numbered if entry[0][:2] == SERIES), default=(None, None))[1]
 
 
@@ -110,11 +110,11 @@ def _download() -> Kernel:
     package = _find()
     if package is None:
         print("kernel: apt knows no fitting package yet, updating its lists")
-        _run([*_as_root(), "apt-get", "update", "-q", "-o", "DPkg::Lock::Timeout=300"])
+        packages.update()
         package = _find()
     if package is None:
         raise BenchError(f"apt knows no {METAPACKAGE} of {SERIES} or later, nor 6.12.N+debNN")
-    version = _field(_output("apt-cache", "show", "--no-all-versions", package), "Version")
+    version = packages.candidate(package)
     directory = _directory()
     final = directory / version
     if final.exists():
@@ -124,13 +124,11 @@ def _download() -> Kernel:
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=directory) as partial:
         root = Path(partial, "root")
-        # As whoever runs this: apt's own user may not write here.
-        options = ["-q", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=3"]
-        _run(["apt-get", "download", *options, f"{package}={version}"], cwd=Path(partial))
-        (archive,) = Path(partial).glob("*.deb")
+        archive = packages.download(package, version, Path(partial))
         print("kernel: unpacking", flush=True)
-        _run(["dpkg-deb", "-x", str(archive), str(root)])
-        _index(root)
+        packages.unpack(archive, root)
+        for modules in (root / "lib/modules").iterdir():
+            index(root, modules.name)
         unpacked(root)
         shutil.rmtree(root / "usr", ignore_errors=True)  # documentation
         try:
@@ -142,35 +140,12 @@ def _download() -> Kernel:
     return unpacked(final)
 
 
-def _index(root: Path) -> None:
-    for modules in (root / "lib/modules").iterdir():
-        _run(["depmod", "-b", str(root), modules.name])
+def index(root: Path, release: str) -> None:
+    """Make the index by which modprobe finds modules."""
+    packages.run(["depmod", "-b", str(root), release])
 
 
 def _find() -> str | None:
-    record = _output("apt-cache", "show", "--no-all-versions", METAPACKAGE)
-    names = _output("apt-cache", "pkgnames", "linux-image-").split()
+    record = packages.ask("apt-cache", "show", "--no-all-versions", METAPACKAGE)
+    names = packages.ask("apt-cache", "pkgnames", "linux-image-").split()
     return choose(names, dependency(record))
-
-
-def _field(record: str, name: str) -> str:
-    match = re.search(rf"^{name}: (.+)$", record, re.MULTILINE)
-    if match is None:
-        raise BenchError(f"apt's record has no {name}")
-    return match[1]
-
-
-def _as_root() -> list[str]:
-    return [] if os.geteuid() == 0 else ["sudo"]
-
-
-def _output(*command: str) -> str:
-    """What a question to apt is answered with; nothing where apt knows nothing."""
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    return done.stdout
-
-
-def _run(command: list[str], cwd: Path | None = None) -> None:
-    # depmod is in /usr/sbin, which is not on every user's path.
-    environment = os.environ | {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
-    subprocess.run(command, check=True, cwd=cwd, env=environment, stdin=subprocess.DEVNULL)

@@ -2,27 +2,34 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Protocol
 
-from gadgetip.gadget.plan import Plan
+from gadgetip.gadget.capabilities import Capabilities
+from gadgetip.gadget.host_events import HostEvents
+from gadgetip.gadget.planned import Plan
+from gadgetip.pump import EndpointFiles
+
+
+class ReplicaEndpoints(EndpointFiles, Protocol):
+    """The endpoint files of a replica; see `gadgetip.pump.EndpointFiles`."""
+
+    def choose(self, configuration: int) -> None:
+        """From here on the routes are those of the configuration with this value."""
 
 
 @dataclass(slots=True)
 class Replica:
-    """A built replica: its data path, as open file descriptors.
+    """A built replica: its data path.
 
-    `endpoints` maps the device's own bEndpointAddress to an endpoint file, read-write and
-    non-blocking. The files may be inherited by another process, which is then the one that
-    carries the traffic.
+    `events` is what endpoint 0 tells, `endpoints` who opens its endpoint files. All of it may be
+    inherited by another process, which is then the one that carries the traffic. `wakeup` is a
+    file that wakes the host up when "1" is written to it, None where it cannot be woken.
     """
 
     udc: str
-    ep0: int
-    endpoints: dict[int, int]
-
-    @property
-    def files(self) -> tuple[int, ...]:
-        """Every open file."""
-        return (self.ep0, *self.endpoints.values())
+    events: tuple[HostEvents, ...]
+    endpoints: ReplicaEndpoints
+    wakeup: int | None = None
 
 
 class Backend(ABC):
@@ -33,17 +40,26 @@ class Backend(ABC):
     def __init__(self, udc: str) -> None:
         self.udc = udc
 
+    @classmethod
     @abstractmethod
-    def check(self) -> None:
-        """Raise `PrerequisiteError` where the machine lacks something that this backend needs."""
+    def declared(cls) -> Capabilities:
+        """What it can do where nothing stands against it; needs no root and loads nothing."""
+
+    @classmethod
+    @abstractmethod
+    def capabilities(cls) -> Capabilities:
+        """What it can do on this machine, now; touches nothing but what has to be loaded."""
 
     @abstractmethod
     def clean(self) -> None:
         """Remove what a process that died has left for this controller, and nothing else."""
 
     @abstractmethod
-    def build(self, plan: Plan) -> Replica:
-        """Make everything that can be made before the host sees it."""
+    def build(self, plan: Plan, worker_uid: int) -> Replica:
+        """Make everything that can be made before the host sees it.
+
+        `worker_uid` is the user that will open the endpoint files.
+        """
 
     @abstractmethod
     def bind(self) -> None:

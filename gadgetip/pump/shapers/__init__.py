@@ -7,15 +7,21 @@ each way of cutting is one file here:
 
 * `packet`: one packet is the unit on both wires; right for anything unknown;
 * `interrupt`: the same with a window so shallow that a stale queue never delays a new report;
-* `bot`: mass storage, bulk-only: knows from the command block how much will move, and where to.
+* `short`: the transfer is the unit, for protocols that end each one with a short or empty packet;
+* `bot`: mass storage, bulk-only: knows from the command block how much will move, and where to;
+* `uas`: USB Attached SCSI: packets, of which data is asked for only while a command wants some.
 
-A shaper takes whole pieces of work: `packet` one endpoint, `bot` the pair of an interface.
+A shaper takes whole pieces of work: `packet` one endpoint, `bot` the pair of an interface, `uas`
+its four pipes.
 """
 
 from gadgetip.pump.shapers.base import Shaper, ShaperContext, Side
 from gadgetip.pump.shapers.bot import BotShaper
 from gadgetip.pump.shapers.packet_in import PacketInShaper
 from gadgetip.pump.shapers.packet_out import PacketOutShaper
+from gadgetip.pump.shapers.short_in import ShortInShaper
+from gadgetip.pump.shapers.short_out import ShortOutShaper
+from gadgetip.pump.shapers.uas import UasShaper
 
 __all__ = [
     "BotShaper",
@@ -23,5 +29,8 @@ __all__ = [
     "PacketOutShaper",
     "Shaper",
     "ShaperContext",
+    "ShortInShaper",
+    "ShortOutShaper",
     "Side",
+    "UasShaper",
 ]

@@ -9,14 +9,15 @@ base class starts and cancels.
 import asyncio
 import errno
 import logging
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from gadgetip.errors import LinkLostError
-from gadgetip.pump.endpoint_files import ReplicaEndpoint
 from gadgetip.pump.interface import EndpointRoute
 from gadgetip.pump.remote_endpoint import RemoteEndpoint
+from gadgetip.pump.replica_endpoint import ReplicaEndpoint
 from gadgetip.pump.statistics import EndpointStatistics
 from gadgetip.usb import SetupPacket
 
@@ -25,8 +26,19 @@ log = logging.getLogger(__name__)
 REARM_S = (0.001, 0.1)
 """Pause before an endpoint that stalls again and again is armed once more: first and longest."""
 
-WHEN_STOPPED = frozenset({-errno.ESHUTDOWN, -errno.ECONNRESET, -errno.EAGAIN})
-"""How a request on an endpoint file ends that was cancelled, or whose endpoint is disabled."""
+WHEN_STOPPED = frozenset({-errno.ESHUTDOWN, -errno.ECONNRESET, -errno.ENODEV})
+"""How a request on an endpoint file ends that was cancelled, or whose endpoint is disabled: whoever
+did that starts again."""
+
+HANDED_BACK = -errno.EINPROGRESS
+"""dwc2 hands the request under way back as it is when the host clears a halt (dwc2/gadget.c,
+`dwc2_hsotg_process_req_feature`): nothing has moved, and it has to be made again."""
+
+PASSING = frozenset({HANDED_BACK, -errno.EAGAIN, -errno.EIO})
+"""Nobody needs to hear of these: handed back, another holds the endpoint, it is being disabled."""
+
+AGAIN_S = 0.1
+"""Pause before a request on an endpoint file that failed is made again."""
 
 _MAX_DOUBLINGS = 20
 """More than the longest pause needs; an endpoint may stay halted for days."""
@@ -59,6 +71,8 @@ class Shaper(ABC):
         self.running = False
         self.stopping = False
         self._recoveries: dict[int, asyncio.Task[None]] = {}
+        self._later: dict[Callable[[], None], asyncio.TimerHandle] = {}
+        self._told: set[int] = set()
 
     def start(self) -> None:
         """Begin: the endpoints are enabled on both sides and nothing is in flight."""
@@ -74,6 +88,9 @@ class Shaper(ABC):
         """
         self.running = False
         self.stopping = True
+        for timer in self._later.values():
+            timer.cancel()
+        self._later.clear()
         recoveries = list(self._recoveries.values())
         for recovery in recoveries:
             recovery.cancel()
@@ -112,6 +129,32 @@ class Shaper(ABC):
         """Take nothing more from the host; what was taken goes on to the device."""
         self.running = False
 
+    def later(self, pause_s: float, step: Callable[[], None]) -> None:
+        """Call `step` after a pause, once however often it is asked for, and never after `stop`."""
+
+        def due() -> None:
+            del self._later[step]
+            step()
+
+        if step not in self._later and not self.stopping:
+            self._later[step] = asyncio.get_running_loop().call_later(pause_s, due)
+
+    def read_failed(self, side: Side, error: int, again: Callable[[], None]) -> None:
+        """Settle a read of the host's data that ended with an error: make it again, by `again`.
+
+        A read is no promise: while there is none the host is NAKed, and nothing is lost. What is
+        no passing state is told once.
+        """
+        if error in WHEN_STOPPED or not self.running:
+            return
+        if error not in PASSING and error not in self._told:
+            self._told.add(error)
+            self.context.noticed(
+                f"endpoint 0x{side.route.address:02x}: taking data from the host failed "
+                f"({os.strerror(-error)}); trying again"
+            )
+        self.later(pause_before_again(error), again)
+
     def recover(self, side: Side, steps: Coroutine[None, None, None]) -> None:
         """Run `steps`, which settle a halt or an error of `side`, unless that is under way."""
         if self.stopping or self.recovering(side):
@@ -120,6 +163,13 @@ class Shaper(ABC):
         task = asyncio.get_running_loop().create_task(steps)
         self._recoveries[side.route.address] = task
         task.add_done_callback(self._recovered)
+
+    async def abandon(self, side: Side) -> None:
+        """Stop settling a halt or an error of `side`, wherever that is."""
+        task = self._recoveries.get(side.route.address)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     def recovering(self, side: Side) -> bool:
         """Whether a halt or an error of this endpoint is being settled right now."""
@@ -133,6 +183,11 @@ class Shaper(ABC):
         if error is not None and not isinstance(error, LinkLostError):
             log.error("recovery failed", exc_info=error)
             self.context.noticed(f"an endpoint could not be recovered: {error}")
+
+
+def pause_before_again(error: int) -> float:
+    """Seconds before a request on an endpoint file that ended with `error` is made again."""
+    return REARM_S[0] if error == HANDED_BACK else AGAIN_S
 
 
 async def pause_before_rearming(stalls: int) -> None:

@@ -36,16 +36,15 @@ from functools import partial
 
 from gadgetip.pump.remote_endpoint import Outcome
 from gadgetip.pump.shapers.base import (
-    REARM_S,
+    PASSING,
     WHEN_STOPPED,
-    Shaper,
     ShaperContext,
     Side,
-    pause_before_rearming,
+    pause_before_again,
 )
+from gadgetip.pump.shapers.bot_recovery import WATCH_S, BotRecovery, round_up
 from gadgetip.pump.shapers.bot_wrappers import (
     CBW_LENGTH,
-    CSW_LENGTH,
     CommandBlockWrapper,
     is_bulk_only_reset,
     is_status_of,
@@ -58,25 +57,17 @@ MAX_REQUEST_BYTES = 32 * 1024
 succeeds (PAGE_ALLOC_COSTLY_ORDER); above it a board with little memory fails sooner or later. A
 write that fails is a hole in the host's data, so no write is longer; a read is tried again."""
 
-WATCH_S = 1.0
-"""How often a device that was asked for its CSW ahead of time is looked at."""
 
-
-class BotShaper(Shaper):
+class BotShaper(BotRecovery):
     """The pair of bulk endpoints of one bulk-only mass storage interface."""
 
     def __init__(self, out: Side, in_: Side, context: ShaperContext) -> None:
-        super().__init__([out, in_], context)
-        self.out = out
-        self.in_ = in_
-        self._command_bytes = _round_up(CBW_LENGTH, out.route.host_max_packet)
-        self._status_bytes = _round_up(CSW_LENGTH, in_.route.device_max_packet)
-        self._bytes_out = 0
+        super().__init__(out, in_, context)
+        self._command_bytes = round_up(CBW_LENGTH, out.route.host_max_packet)
         self._read_bytes = out.route.transfer_bytes
-        self._patient = False
-        """Whether the CSW is asked for only when the data stage is through."""
-        self._watch: asyncio.TimerHandle | None = None
-        self.forget()
+        self._window_in = in_.route.window_urbs if in_.route.read_ahead else 1
+        self._expecting = False
+        """Whether a read waits for a CBW."""
 
     @property
     def unconfirmed(self) -> int:
@@ -96,47 +87,41 @@ class BotShaper(Shaper):
         self.out.statistics.discarded += self._bytes_out
         self._bytes_out = 0
         self._stalls = 0
+        self._expecting = False
         self._stop_watching()
         self._begin_command(CommandBlockWrapper(tag=0, data_length=0, data_in=False))
 
     # --- the command ------------------------------------------------------------------------
 
-    def _begin_command(self, command: CommandBlockWrapper) -> None:
-        self._command = command
-        self._under_way = False
-        self._overdue = False
-        self._asked = 0
-        """Data-in bytes asked of the device, or data-out bytes asked of the host."""
-        self._moved = 0
-        """Data-in bytes written to the host, or data-out bytes taken from it."""
-        self._data_over = command.data_length == 0
-        self._status_asked = False
-        self._status_seen = False
-        self._empty_seen = False
-
     def _expect_command(self) -> None:
-        self._status_seen = False
-        if self.running:
+        if self.running and not self._expecting:
+            self._expecting = True
             self.out.replica.read(self._command_bytes, self._command_read)
 
     def _command_read(self, error: int, data: memoryview) -> None:
-        if error in WHEN_STOPPED or not self.running:
-            return
+        self._expecting = False
         if error:
-            self.context.noticed(f"reading a command from the host failed ({error}): trying again")
-            asyncio.get_running_loop().call_later(REARM_S[1], self._expect_command)
+            self.read_failed(self.out, error, self._expect_command)
+        elif not self.running:
             return
-        if not data:  # a zero-length packet is no command and gets no answer
+        elif not data:  # a zero-length packet is no command and gets no answer
             self._expect_command()
-            return
+        elif self.in_.remote.in_flight or self.recovering(self.in_):
+            self.recover(self.out, self._supersede(bytes(data)))
+        else:
+            self._command_came(bytes(data))
+
+    def _command_came(self, data: bytes) -> None:
         command = CommandBlockWrapper.read(data)
-        # What is no CBW is the device's to refuse: it goes there, and the answer comes back.
         self._begin_command(command or CommandBlockWrapper(tag=0, data_length=0, data_in=False))
         self._under_way = True
-        self._post(data)
+        self._post(data, is_command=True)
         if self._command.data_length and not self._command.data_in:
             self._take_data()
         self._ask()
+        if command is None:
+            # It is the device's to refuse, and may get no CSW: the host's next word is a CBW.
+            self._expect_command()
 
     def _ask(self) -> None:
         """Let URBs wait at the device: for the data, as the window allows, then for the CSW."""
@@ -147,12 +132,12 @@ class BotShaper(Shaper):
             while (
                 not self._data_over
                 and self._asked < self._command.data_length
-                and remote.in_flight + self.in_.replica.pending < route.window_urbs
+                and remote.in_flight + self.in_.replica.pending < self._window_in
             ):
                 size = min(route.transfer_bytes, self._command.data_length - self._asked)
                 self._asked += size
                 # Whole packets: where the data ends early, a CSW must fit into what is left.
-                whole = _round_up(size, route.device_max_packet)
+                whole = round_up(size, route.device_max_packet)
                 remote.submit_in(whole, partial(self._data_returned, size))
             if self._asked < self._command.data_length and not self._data_over:
                 return
@@ -194,20 +179,42 @@ class BotShaper(Shaper):
     def _give(self, data: bytes, *, ended: bool) -> None:
         """Write data to the host; where the device ended early the host must see a short packet."""
         self._moved += len(data)
+        if self._has_hole:
+            self.in_.statistics.discarded += len(data)
+            self._data_over = self._data_over or ended
+            return
         for at in range(0, len(data), MAX_REQUEST_BYTES):
             piece = data[at : at + MAX_REQUEST_BYTES]
-            self.in_.replica.write(piece, partial(self._given, len(piece)))
+            self._write(piece)
         if ended:
             self._data_over = True
             on_a_packet = self._moved % self.in_.route.host_max_packet == 0
             if on_a_packet and self._moved < self._command.data_length:
-                self.in_.replica.write(b"", partial(self._given, 0))
+                self._write(b"")
 
-    def _given(self, size: int, error: int) -> None:
-        if error:
-            self.in_.statistics.discarded += size
+    def _write(self, data: bytes) -> None:
+        if self._behind_halt is not None:
+            self._behind_halt.append(data)
             return
-        self.in_.statistics.moved += size
+        self.in_.replica.write(data, partial(self._given, data))
+
+    def _given(self, data: bytes, error: int) -> None:
+        if error in PASSING and not self.stopping and not self.in_.replica.pending:
+            self.later(pause_before_again(error), partial(self._write, data))
+            return
+        if error:
+            self.in_.statistics.discarded += len(data)
+            if error not in WHEN_STOPPED and not self.stopping:
+                self.context.noticed(
+                    f"endpoint 0x{self.in_.route.address:02x}: {len(data)} bytes could not be "
+                    f"given to the host (error {-error}): it is halted"
+                )
+                self._has_hole = True
+                if not self.recovering(self.in_):
+                    self._behind_halt = []
+                    self.recover(self.in_, self._settle_lost_write())
+            return
+        self.in_.statistics.moved += len(data)
         if self.running and not self.recovering(self.in_) and not self._status_asked:
             self._ask()
 
@@ -223,7 +230,7 @@ class BotShaper(Shaper):
         ):
             size = min(self._read_bytes, self._command.data_length - self._asked)
             self._asked += size
-            whole = _round_up(size, route.host_max_packet)
+            whole = round_up(size, route.host_max_packet)
             replica.read(whole, partial(self._data_taken, size))
 
     def _data_taken(self, size: int, error: int, data: memoryview) -> None:
@@ -232,13 +239,18 @@ class BotShaper(Shaper):
             self._read_bytes = MAX_REQUEST_BYTES
             self._asked -= size
             self._take_data()
-        if error:
             return
+        if error:
+            self._asked -= size
+            self.read_failed(self.out, error, self._take_data)
+            return
+        # After a read that failed, one that was meant for the last bytes may get a whole packet.
+        self._asked += max(0, len(data) - size)
         self._moved += len(data)
         if self._data_over or self.stopping:
             self.out.statistics.discarded += len(data)
             return
-        self._post(data)
+        self._post(bytes(data))
         if self._moved >= self._command.data_length:
             self._data_over = True
             self._ask()
@@ -246,13 +258,14 @@ class BotShaper(Shaper):
         else:
             self._take_data()
 
-    def _post(self, data: memoryview) -> None:
+    def _post(self, data: bytes, *, is_command: bool = False) -> None:
         size = len(data)
         self._bytes_out += size
-        self.out.remote.submit_out(data, partial(self._posted, size))
+        self.out.remote.submit_out(data, partial(self._posted, size, is_command))
 
-    def _posted(self, size: int, outcome: Outcome, ret: RetSubmit) -> None:
+    def _posted(self, size: int, is_command: bool, outcome: Outcome, ret: RetSubmit) -> None:
         self._bytes_out -= size
+        self._out_settled.set()
         statistics = self.out.statistics
         statistics.urbs += 1
         if outcome is Outcome.DONE:
@@ -269,7 +282,9 @@ class BotShaper(Shaper):
         elif outcome is not Outcome.CANCELLED and self.running:
             if outcome is Outcome.FAILED:
                 self._failed(self.out, ret)
-            self.recover(self.out, self._settle_out_halt())
+            self._out_refused = True
+            settle = self._settle_refused_command if is_command else self._settle_out_halt
+            self.recover(self.out, settle())
 
     # --- status -----------------------------------------------------------------------------
 
@@ -278,8 +293,7 @@ class BotShaper(Shaper):
             self.in_.statistics.discarded += len(ret.data)
             return
         if outcome is Outcome.STALLED and not self._command.data_in and self._bytes_out:
-            self._be_patient("stalls")
-            self.recover(self.in_, self._clear_early_stall())
+            self.recover(self.in_, self._settle_status_stall(ret.data))
             return
         if outcome is not Outcome.DONE:
             self._in_failed(outcome, ret)
@@ -292,7 +306,7 @@ class BotShaper(Shaper):
             self._pass_empty_packet()
             return
         self._status_seen = True
-        self.in_.replica.write(ret.data, partial(self._given, len(ret.data)))
+        self._write(ret.data)
         self._finish()
 
     def _pass_empty_packet(self) -> None:
@@ -302,7 +316,7 @@ class BotShaper(Shaper):
         (drivers/usb/storage/transport.c, `usb_stor_Bulk_transport`), once.
         """
         self._empty_seen = True
-        self.in_.replica.write(b"", partial(self._given, 0))
+        self._write(b"")
         if not self.in_.remote.in_flight:
             self.in_.remote.submit_in(self._status_bytes, self._status_returned)
 
@@ -313,117 +327,7 @@ class BotShaper(Shaper):
             return
         self._under_way = False
         self._stop_watching()
-        if self.in_.remote.in_flight:
+        if self.in_.remote.in_flight or (self.out.replica.pending and not self._expecting):
             self.recover(self.in_, self._retire_leftovers())
         else:
             self._expect_command()
-
-    async def _retire_leftovers(self) -> None:
-        await self.in_.remote.unlink_all()
-        self._expect_command()
-
-    # --- devices that want the CSW to be asked for last ---------------------------------------
-
-    def _data_unsettled(self) -> bool:
-        """Whether the device has not yet answered for all of the data stage."""
-        if self._command.data_in:
-            return not self._data_over
-        return self._bytes_out > 0
-
-    def _be_patient(self, what_it_does: str) -> None:
-        self._stop_watching()
-        if not self._patient:
-            self._patient = True
-            self.context.noticed(
-                f"the device {what_it_does} when its status is asked for ahead of time: from now "
-                "on each command takes a second round trip"
-            )
-
-    async def _clear_early_stall(self) -> None:
-        await self.in_.remote.clear_halt()
-        self._status_asked = False
-        asyncio.get_running_loop().call_soon(self._ask)
-
-    def _watch_status(self, command: CommandBlockWrapper) -> None:
-        """Look whether the CSW is overdue, which it is when all data came long ago."""
-        self._watch = None
-        if command is not self._command or not self.running or self.recovering(self.in_):
-            return
-        settled = not self._data_unsettled()
-        if settled and self._overdue:
-            self.recover(self.in_, self._ask_again())
-            return
-        self._overdue = settled
-        loop = asyncio.get_running_loop()
-        self._watch = loop.call_later(WATCH_S, self._watch_status, command)
-
-    async def _ask_again(self) -> None:
-        """Take the URB for the CSW back and post it once more, now that the data is through."""
-        command = self._command
-        await self.in_.remote.unlink_all()
-        if self._status_seen:  # it came after all, while it was being taken back
-            asyncio.get_running_loop().call_soon(self._finish)
-        elif command is self._command and self._under_way:
-            self._be_patient("is silent")
-            self.in_.remote.submit_in(self._status_bytes, self._status_returned)
-
-    def _stop_watching(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
-
-    # --- what goes wrong --------------------------------------------------------------------
-
-    def _in_failed(self, outcome: Outcome, ret: RetSubmit) -> None:
-        if outcome is Outcome.GONE:
-            self.context.device_gone()
-        elif outcome is not Outcome.CANCELLED and self.running:
-            if outcome is Outcome.FAILED:
-                self._failed(self.in_, ret)
-            self.recover(self.in_, self._settle_in_halt(ret.data))
-
-    def _failed(self, side: Side, ret: RetSubmit) -> None:
-        side.statistics.errors += 1
-        self.context.noticed(
-            f"endpoint 0x{side.route.address:02x} failed at the device (status {ret.status}): "
-            "halted towards the host, whose driver recovers"
-        )
-
-    async def _settle_in_halt(self, partial: bytes) -> None:
-        self.in_.statistics.halts += 1
-        await self.in_.remote.unlink_all()
-        if self._status_seen:  # it crossed the unlink: the command is through all the same
-            await self.in_.remote.clear_halt()
-            asyncio.get_running_loop().call_soon(self._finish)
-            return
-        if partial and not self._data_over:
-            self._give(partial, ended=False)
-        self._data_over = self._data_over or self._command.data_in
-        await self.in_.replica.drained()
-        await self.in_.replica.halt()
-        await self.in_.remote.clear_halt()
-        await pause_before_rearming(self._stalls)
-        self._stalls += 1
-        self._status_asked = True
-        self.in_.remote.submit_in(self._status_bytes, self._status_returned)
-
-    async def _settle_out_halt(self) -> None:
-        self.out.statistics.halts += 1
-        host_has_more = not self._data_over and not self._command.data_in
-        self._data_over = self._data_over or not self._command.data_in
-        await self.out.remote.unlink_all()
-        if host_has_more:
-            await self.out.replica.cancel_all()
-            # It may have sent the rest meanwhile; then its next word is a CBW, not to be halted.
-            if self._moved < self._command.data_length:
-                await self.out.replica.halt()
-        await self.out.remote.clear_halt()
-        asyncio.get_running_loop().call_soon(self._settled_out)
-
-    def _settled_out(self) -> None:
-        self._ask()
-        self._finish()
-
-
-def _round_up(size: int, packet: int) -> int:
-    return -(-size // packet) * packet

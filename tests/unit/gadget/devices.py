@@ -7,7 +7,9 @@ from gadgetip.usb import (
     Speed,
     StringTable,
     parse_configuration,
+    parse_device_file,
 )
+from tests.emulated.devices import DEVICES
 from tests.unit.usb.examples import BOT_HIGH_SPEED, KEYBOARD, SERIAL_COMPOSITE, WEBCAM
 
 DEVICE = DeviceDescriptor.new(
@@ -105,3 +107,14 @@ UAS_STICK = device(
     descriptor=DEVICE.replace(bcdUSB=0x0320, bMaxPacketSize0=9),
     bos=bytes.fromhex("050f1600020710020200000007100b0000000000"),
 )
+
+
+def emulated(name: str) -> DeviceTree:
+    """One of the emulated devices, as its descriptors say it."""
+    made = DEVICES[name]()
+    table = StringTable(
+        made.languages,
+        {(i, lang): text for i, text in made.strings.items() for lang in made.languages},
+    )
+    data = made.descriptor + b"".join(made.configurations)
+    return parse_device_file(data, strings=table, speed=made.speed, bos=made.bos)

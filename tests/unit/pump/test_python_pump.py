@@ -4,10 +4,11 @@ import asyncio
 import errno
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
+from gadgetip.errors import GadgetipError, LocalProtocolError
 from gadgetip.pump import EndpointRoute, PythonPump, Shaping, python_pump
 from gadgetip.pump.batch import Batch
 from gadgetip.usb import SetupPacket
@@ -35,19 +36,63 @@ class Listener:
         self.told.append(text)
 
 
+class Files:
+    """Endpoint files that are numbers, one for each opening, and who has them open."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.hosts: dict[int, HostEnd] = {}
+        """The host's end of each route that was opened last, by the device's address."""
+        self.by_file: dict[int, HostEnd] = {}
+        self.log: list[str] = []
+        self.refused: set[int] = set()
+        self._next = 100
+
+    def open(self, route: EndpointRoute) -> int:
+        if route.address in self.refused:
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        self._next += 1
+        host = HostEnd(self.world, route)
+        host.file = self._next
+        self.hosts[route.address] = self.by_file[self._next] = host
+        self.log.append(f"open {route.address:02x}/{route.alternate}")
+        return self._next
+
+    def close(self, route: EndpointRoute, file: int) -> None:
+        host = self.by_file.pop(file)
+        assert host.route == route
+        assert host.pending == 0, "closed with requests under way"
+        self.log.append(f"close {route.address:02x}/{route.alternate}")
+
+
 @dataclass
 class Bench:
     pump: PythonPump
     ends: Ends
     world: World
-    hosts: dict[int, HostEnd]
+    files: Files
     listener: Listener
+
+    @property
+    def hosts(self) -> dict[int, HostEnd]:
+        return self.files.hosts
 
     async def put(self, address: int, packet: bytes) -> None:
         """The host sends a packet."""
         await self.hosts[address].put(packet)
         while self.world.step():
             pass
+
+    async def stop_answering(self, interfaces: set[int] | None, unlinks: int) -> None:
+        """Stop interfaces of the pump; the server takes this many URBs back."""
+        stopping = asyncio.get_running_loop().create_task(self.pump.stop(interfaces))
+        for _ in range(unlinks):
+            unlink = await self.ends.stub.unlink()
+            await self.ends.stub.send(ret_unlink(unlink, -errno.ECONNRESET))
+        async with asyncio.timeout(LIMIT_S):
+            while not stopping.done():
+                self.world.step()
+                await asyncio.sleep(0)
 
 
 class _NoQueue:
@@ -67,17 +112,18 @@ class _NoQueue:
 @asynccontextmanager
 async def bench(monkeypatch: pytest.MonkeyPatch, *routes: EndpointRoute) -> AsyncIterator[Bench]:
     world = World()
-    hosts = {way.address: HostEnd(world, way) for way in routes}
+    files = Files(world)
     monkeypatch.setattr(python_pump, "RequestQueue", _NoQueue)
-    monkeypatch.setattr(python_pump, "ReplicaEndpoint", lambda _queue, file, *, is_in: hosts[file])
+    monkeypatch.setattr(
+        python_pump, "ReplicaEndpoint", lambda _queue, file, **_: files.by_file[file]
+    )
     async with linked() as ends:
         listener = Listener()
-        files = {address: address for address in hosts}
         pump = PythonPump(ends.urbs, files, listener, control_limit_s=LIMIT_S)
         ends.urbs.detach()
         pump.attach()
         await pump.start(routes)
-        yield Bench(pump, ends, world, hosts, listener)
+        yield Bench(pump, ends, world, files, listener)
 
 
 def start(work: Coroutine[None, None, bytes]) -> "asyncio.Task[bytes]":
@@ -108,6 +154,47 @@ def test_a_request_that_changes_the_device_waits_for_the_data_before_it(
             assert changed.setup == SET_REPORT.pack()
             await it.ends.stub.answer(changed)
             assert await done(request) == b""
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        SetupPacket(0xC0, 0x05, 0, 0, 2),
+        SetupPacket(0xA1, 0x05, 0, 0, 2),
+        SetupPacket(0x00, 0x01, 1, 0, 0),
+    ],
+    ids=str,
+)
+def test_a_question_or_a_change_waits_for_the_data_before_it(
+    monkeypatch: pytest.MonkeyPatch, setup: SetupPacket
+) -> None:
+    async def scenario() -> None:
+        async with bench(monkeypatch, route(0x02, window_urbs=2)) as it:
+            await it.put(0x02, b"before")
+            data = await it.ends.stub.submit()
+            request = start(it.pump.control(setup))
+            await it.ends.stub.answer(data)
+            asked = await it.ends.stub.submit()
+            assert asked.setup == setup.pack()
+            assert it.pump.statistics[0x02].moved == len(b"before")
+            await it.ends.stub.answer(asked, b"ok" if setup.wLength else b"")
+            await done(request)
+
+    asyncio.run(scenario())
+
+
+def test_what_cancels_goes_out_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with bench(monkeypatch, route(0x02, window_urbs=2)) as it:
+            await it.put(0x02, b"never taken")
+            await it.ends.stub.submit()
+            request = start(it.pump.control(SetupPacket.clear_halt(0x02)))
+            asked = await it.ends.stub.submit()
+            assert asked.setup == SetupPacket.clear_halt(0x02).pack()
+            await it.ends.stub.answer(asked)
+            await done(request)
 
     asyncio.run(scenario())
 
@@ -195,17 +282,55 @@ def test_a_device_that_left_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     asyncio.run(scenario())
 
 
-def test_starting_twice_stops_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_runs_is_not_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         way = route(0x81, window_urbs=2)
         async with bench(monkeypatch, way) as it:
             first = [await it.ends.stub.submit() for _ in range(2)]
-            starting = asyncio.get_running_loop().create_task(it.pump.start((way,)))
-            for _ in first:
-                await it.ends.stub.send(ret_unlink(await it.ends.stub.unlink(), -errno.ECONNRESET))
-            async with asyncio.timeout(LIMIT_S):
-                await starting
+            with pytest.raises(LocalProtocolError, match="endpoint 0x81 runs already"):
+                await it.pump.start((way,))
+            await it.stop_answering(None, 2)
+            await it.pump.start((way,))
             second = [await it.ends.stub.submit() for _ in range(2)]
             assert {s.seqnum for s in first}.isdisjoint(s.seqnum for s in second)
+            assert it.files.log == ["open 81/0", "close 81/0", "open 81/0"]
+
+    asyncio.run(scenario())
+
+
+def test_a_setting_changes_while_the_other_interface_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        other = route(0x83, window_urbs=1, interface=1)
+        first = route(0x81, window_urbs=1)
+        async with bench(monkeypatch, first, other) as it:
+            mine, theirs = [await it.ends.stub.submit() for _ in range(2)]
+            assert (mine.ep, theirs.ep) == (1, 3)
+            await it.ends.stub.answer(mine, b"before")
+            assert await it.hosts[0x81].get() == b"before"
+            while it.world.step():
+                pass
+            assert (await it.ends.stub.submit()).ep == 1
+            await it.stop_answering({0}, 1)
+            await it.pump.start((replace(first, alternate=1),))
+            assert (await it.ends.stub.submit()).ep == 1
+            assert it.files.log == ["open 81/0", "open 83/0", "close 81/0", "open 81/1"]
+            # The other interface's URB is the one from the beginning.
+            await it.ends.stub.answer(theirs, b"still")
+            assert await it.hosts[0x83].get() == b"still"
+            assert it.pump.statistics[0x81].moved == len(b"before")
+
+    asyncio.run(scenario())
+
+
+def test_where_one_cannot_be_opened_none_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        async with bench(monkeypatch, route(0x81, window_urbs=1)) as it:
+            it.files.refused.add(0x03)
+            with pytest.raises(GadgetipError, match=r"endpoint 0x03 .* cannot be opened: Device"):
+                await it.pump.start((route(0x82), route(0x03)))
+            assert it.files.log == ["open 81/0", "open 82/0", "close 82/0"]
+            assert list(it.files.by_file.values()) == [it.hosts[0x81]]
+            it.pump.close()
+            assert it.files.by_file == {}
 
     asyncio.run(scenario())

@@ -200,6 +200,7 @@ class Stick:
         host_max_packet: int | None = None,
         window: int = 4,
         piece: int = 256,
+        read_ahead: bool = True,
     ) -> "Stick":
         world = World(seed)
         lines = [
@@ -212,6 +213,7 @@ class Stick:
                     shaping=Shaping.BOT,
                     window_urbs=window,
                     transfer_bytes=piece,
+                    read_ahead=read_ahead,
                 ),
             )
             for address in (0x02, 0x81)

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gadgetip.pump.shapers import base
 from gadgetip.usb import SetupPacket
 
 from .storage import Reaction, Stick, cbw, csw
@@ -19,11 +18,6 @@ unhurried = settings(max_examples=60, deadline=None)
 
 LENGTHS = [1, 12, 13, 14, 36, 63, 64, 65, 255, 256, 257, 320, 1024, 1025, 1300, 5000, 8192]
 """Around a packet, a piece, a window; and multiples of all, and of none."""
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "REARM_S", (0.0, 0.0))
 
 
 def run(scenario: Coroutine[None, None, None]) -> None:
@@ -478,6 +472,61 @@ def test_an_endpoint_may_stay_halted_for_days() -> None:
     run(scenario())
 
 
+def test_a_device_that_refuses_a_command_block_both_ways_stalls_the_host_both_ways() -> None:
+    """6.6.1: IN stalls until there is a Reset Recovery, OUT stalls or discards."""
+
+    async def scenario() -> None:
+        stick = Stick.make()
+        out, in_ = stick.host.out, stick.host.in_
+        stick.device.is_lost = True
+        in_.device.words.extend([STALL] * 1000)
+        await out.host.send(cbw(1, 512))
+        for _ in range(2):
+            await stick.world.until(lambda: out.host.halted, "the stall of OUT")
+            with pytest.raises(StalledError):
+                await in_.host.receive(512)
+            in_.host.clear()
+            with pytest.raises(StalledError):
+                await out.host.put(b"more")
+            out.host.clear()
+            await out.host.send(cbw(2, 0))  # the host tries again without a reset
+        # It is no device that is asked too early.
+        assert not any("ahead of time" in notice for notice in stick.world.notices)
+        await reset(stick)
+        stick.device.reactions.append(Reaction(data=pattern(100)))
+        result = await stick.host.command(3, 100)
+        assert (result.data, result.status) == (pattern(100), csw(3))
+
+    run(scenario())
+
+
+def test_a_command_block_behind_an_invalid_one_goes_to_the_device() -> None:
+    async def scenario() -> None:
+        stick = Stick.make()
+        taken: list[bytes] = []
+        stick.host.out.device.on_packet = taken.append
+        await stick.host.out.host.put(b"nonsense")
+        await stick.host.out.host.put(b"more of it")
+        await stick.host.out.host.put(cbw(1, 0))
+        await stick.world.settle()
+        assert taken == [b"nonsense", b"more of it", cbw(1, 0)]
+
+    run(scenario())
+
+
+def test_without_read_ahead_one_urb_waits_at_a_time() -> None:
+    async def scenario() -> None:
+        stick = Stick.make(read_ahead=False)
+        for tag in (1, 2):
+            stick.device.reactions.append(Reaction(data=pattern(3 * PIECE)))
+            result = await stick.host.command(tag, 3 * PIECE)
+            assert (result.data, result.status) == (pattern(3 * PIECE), csw(tag))
+            await stick.host.command(tag + 2, PIECE, data=pattern(PIECE))
+        assert stick.host.in_.device.most_in_flight == 1
+
+    run(scenario())
+
+
 lengths = st.one_of(st.sampled_from(LENGTHS), st.integers(1, 3000))
 
 
@@ -521,9 +570,7 @@ def test_any_commands_in_any_order_of_events(
         assert stick.shaper.unconfirmed == 0
         assert stick.host.in_.device.queued == 0
         assert len(stick.device.commands) == len(commands)
-        # A device that stalls both ways at once looks as if it stalled for being asked too early.
-        both = any(r.takes is not None and r.status_stalls for _, _, r in commands)
-        assert all(both and "ahead of time" in notice for notice in stick.world.notices)
+        assert stick.world.notices == [], "a device that stalls both ways is not an impatient one"
         # One read waits for the next command.
         assert (stick.host.out.host.pending, stick.host.in_.host.pending) == (1, 0)
         await stop(stick.world, stick.shaper)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gadgetip.pump import Shaping
 from gadgetip.pump.shapers import PacketInShaper, base
-from gadgetip.pump.shapers.packet_in import MAX_BUS_ERRORS
+from gadgetip.pump.shapers.in_shaper import MAX_BUS_ERRORS
 
 from .world import FAIL, LEAVE, STALL, HangError, Line, StalledError, Word, World, route, stop
 
@@ -18,11 +18,6 @@ packets = st.one_of(
 )
 schedules = st.integers(0, 2**32 - 1)
 unhurried = settings(max_examples=60, deadline=None)
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "REARM_S", (0.0, 0.0))
 
 
 def begin(world: World, *, window: int = 8, transfer: int = 256) -> tuple[Line, PacketInShaper]:

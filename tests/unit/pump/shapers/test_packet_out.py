@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gadgetip.pump.shapers import PacketOutShaper, base
+from gadgetip.pump.shapers import PacketOutShaper
 
 from .world import FAIL, LEAVE, STALL, HangError, Line, StalledError, Word, World, route, stop
 
@@ -17,11 +17,6 @@ packets = st.one_of(
 )
 schedules = st.integers(0, 2**32 - 1)
 unhurried = settings(max_examples=60, deadline=None)
-
-
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "REARM_S", (0.0, 0.0))
 
 
 def begin(world: World, *, window: int = 8, transfer: int = 256) -> tuple[Line, PacketOutShaper]:

@@ -19,9 +19,9 @@ from functools import partial
 from itertools import count
 from random import Random
 
-from gadgetip.pump import EndpointRoute, Shaping
-from gadgetip.pump.endpoint_files import OnRead, OnWritten, ReplicaEndpoint
+from gadgetip.pump import EndpointRoute, Pipe, Shaping
 from gadgetip.pump.remote_endpoint import OnOutcome, Outcome, RemoteEndpoint
+from gadgetip.pump.replica_endpoint import OnRead, OnWritten, ReplicaEndpoint
 from gadgetip.pump.shapers import Shaper, ShaperContext, Side
 from gadgetip.usb import Direction, TransferType
 from gadgetip.wire import RetSubmit
@@ -293,12 +293,17 @@ class HostEnd(ReplicaEndpoint):
     def __init__(self, world: World, route: EndpointRoute) -> None:
         self.world = world
         self.route = route
+        self.file = route.address
         self.is_in = route.direction is Direction.IN
         self.halted = False
         self.enabled = True
         self.most_pending = 0
         self.writes: list[int] = []
         """The size of each write there was."""
+        self.errors: deque[int] = deque()
+        """How the next requests end, without having moved anything; 0 is as it should."""
+        self.hands_back = False
+        """Whether a cleared halt ends the request under way, as dwc2 does."""
         self._requests: deque[_Request] = deque()
         self._unfinished = 0
 
@@ -351,6 +356,8 @@ class HostEnd(ReplicaEndpoint):
 
     def clear(self) -> None:
         """The host clears the halt."""
+        if self.halted and self.hands_back and self._requests:
+            self._complete(self._requests[0], -errno.EINPROGRESS)
         self.halted = False
 
     async def get(self) -> bytes:
@@ -406,8 +413,9 @@ class HostEnd(ReplicaEndpoint):
         self._unfinished += 1
         self.most_pending = max(self.most_pending, self._unfinished)
         self._requests.append(request)
-        if not self.enabled:
-            self._complete(request, -errno.ESHUTDOWN)
+        error = self.errors.popleft() if self.errors else 0
+        if not self.enabled or error:
+            self._complete(request, error or -errno.ESHUTDOWN)
 
     def _complete(self, request: _Request, error: int) -> None:
         self._requests.remove(request)
@@ -432,17 +440,22 @@ def route(
     shaping: Shaping = Shaping.PACKET,
     window_urbs: int = 8,
     transfer_bytes: int = 256,
+    interface: int = 0,
+    pipe: int = Pipe.NONE,
+    read_ahead: bool = True,
 ) -> EndpointRoute:
     return EndpointRoute(
         address=address,
         host_address=address,
-        interface=0,
+        interface=interface,
         transfer_type=TransferType.BULK,
         device_max_packet=device_max_packet,
         host_max_packet=host_max_packet or device_max_packet,
         shaping=shaping,
         window_urbs=window_urbs,
         transfer_bytes=transfer_bytes,
+        pipe=pipe,
+        read_ahead=read_ahead,
     )
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gadgetip.pump.batch import Batch
-from gadgetip.pump.endpoint_files import EVENTS_A_TURN, ReplicaEndpoint, RequestQueue
+from gadgetip.pump.replica_endpoint import ReplicaEndpoint
+from gadgetip.pump.request_queue import EVENTS_A_TURN, RequestQueue
 
 LIMIT_S = 10.0
 

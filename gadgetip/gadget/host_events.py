@@ -1,0 +1,244 @@
+"""Endpoint 0 of a replica: what the host does, on a thread of its own.
+
+Reading events waits for the host, and so do the data stages of control requests, whether the file
+is non-blocking or not: this cannot live on an event loop. FunctionFS and GadgetFS speak two
+dialects of one language. What is done for each request depends on its data stage:
+
+    IN        write the answer; a read instead stalls
+    OUT       read the data, which completes the request: the kernel sends the status stage by
+              itself, so the device's judgement comes too late for the host and is only logged
+    no data   read nothing to acknowledge, once the device has answered; a write instead stalls
+
+A new SETUP cancels the one that is being served: the next call fails with EIDRM. All signals are
+blocked in this thread, because an interrupted data stage is dequeued, which some controllers cannot
+do (musb).
+"""
+
+import errno
+import logging
+import os
+import signal
+import struct
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from enum import Enum, auto
+from typing import Protocol
+
+import functionfs
+from functionfs.functionfs import BIND, DISABLE, ENABLE, RESUME, SETUP, SUSPEND, UNBIND
+
+from gadgetip.errors import GadgetipError
+from gadgetip.usb import Direction, Recipient, SetupPacket
+
+log = logging.getLogger(__name__)
+
+EVENT_BYTES = 12
+NOT_YET_BOUND_S = 0.002
+
+
+class HostEvent(Enum):
+    """What the kernel tells of the host, beside control requests."""
+
+    ENABLE = auto()
+    """FunctionFS: the host has chosen the configuration, or a setting of an interface."""
+    DISABLE = auto()
+    """FunctionFS: it has not any more; a reset, a deconfiguration or an unplug."""
+    DISCONNECT = auto()
+    """GadgetFS: a reset or an unplug."""
+    SUSPEND = auto()
+    RESUME = auto()
+    GONE = auto()
+    """The controller was taken away."""
+
+
+class HostHandler(Protocol):
+    """Who answers the host. Both are called on a thread of endpoint 0."""
+
+    def event(self, event: HostEvent, configuration: int) -> None:
+        """The host, or the controller, changed state; `configuration` as in `HostEvents`."""
+
+    def request(self, setup: SetupPacket, data: bytes) -> bytes:
+        """Carry a control request; a `GadgetipError` stalls it."""
+
+
+class HostEvents(ABC):
+    """Serves the ep0 file `file` until the process ends; `start` returns at once.
+
+    `configuration` is the bConfigurationValue that its events are about, 0 where they are about
+    the whole replica.
+    """
+
+    def __init__(self, file: int, configuration: int = 0) -> None:
+        self._file = file
+        self._ep0 = functionfs.Endpoint0File(file)
+        self._configuration = configuration
+        self._handler: HostHandler
+
+    def start(self, handler: HostHandler) -> None:
+        """Begin to serve."""
+        self._handler = handler
+        threading.Thread(target=self._serve, name="ep0", daemon=True).start()
+
+    def _serve(self) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        while True:
+            try:
+                data = os.read(self._file, EVENT_BYTES)
+            except OSError as error:
+                if self._is_passing(error):
+                    continue
+                log.info("endpoint 0 ended: %s", error)
+                self._handler.event(HostEvent.GONE, self._configuration)
+                return
+            try:
+                if len(data) == EVENT_BYTES:
+                    self._take(data)
+            except OSError as error:
+                # EIDRM: the host gave up and sent another SETUP; ESHUTDOWN: it is gone.
+                log.debug("endpoint 0: %s", error)
+                self._after(error)
+
+    def _is_passing(self, error: OSError) -> bool:
+        """Whether events go on after this failure to read one."""
+        return error.errno in {errno.EIDRM, errno.EINTR, errno.EAGAIN}
+
+    def _after(self, error: OSError) -> None:  # noqa: B027 (most dialects need nothing)
+        """A request failed on its way to the host."""
+
+    @abstractmethod
+    def _take(self, data: bytes) -> None:
+        """Act on one event as the kernel gives it."""
+
+    def _answer(self, setup: SetupPacket) -> None:
+        if setup.direction is Direction.OUT and setup.wLength:
+            data = self._ep0.read(setup.wLength) or b""
+            try:
+                self._handler.request(setup, data)
+            except GadgetipError as error:
+                log.warning("the host was told that this succeeded: %s: %s", setup, error)
+            return
+        try:
+            answer = self._handler.request(setup, b"")
+        except GadgetipError as error:
+            log.info("%s: %s", setup, error)
+            self._ep0.halt(setup.bmRequestType)
+            return
+        if setup.direction is Direction.IN:
+            self._ep0.write(answer[: setup.wLength])
+        else:
+            self._ep0.read(0)
+
+
+class FunctionFsEvents(HostEvents):
+    """The dialect of FunctionFS (drivers/usb/gadget/function/f_fs.c).
+
+    In wIndex it gives an interface as its index and an endpoint as its position behind the
+    descriptors, counted from 1 (`ffs_func_setup`, `ffs_func_revmap_ep`); `interfaces` and
+    `addresses` are the device's own numbers in these orders.
+    """
+
+    _EVENTS = {  # noqa: RUF012 (a constant)
+        ENABLE: HostEvent.ENABLE,
+        DISABLE: HostEvent.DISABLE,
+        SUSPEND: HostEvent.SUSPEND,
+        RESUME: HostEvent.RESUME,
+        UNBIND: HostEvent.GONE,
+    }
+
+    def __init__(
+        self, file: int, configuration: int, interfaces: Sequence[int], addresses: Sequence[int]
+    ) -> None:
+        super().__init__(file, configuration)
+        self._interfaces = interfaces
+        self._addresses = addresses
+
+    def _take(self, data: bytes) -> None:
+        kind = data[8]
+        if kind == SETUP:
+            self._answer(self._translate(SetupPacket.unpack(data[:8])))
+        elif kind != BIND:
+            self._handler.event(self._EVENTS[kind], self._configuration)
+
+    def _translate(self, setup: SetupPacket) -> SetupPacket:
+        index = setup.wIndex & 0xFF
+        if setup.recipient is Recipient.INTERFACE and index < len(self._interfaces):
+            own = self._interfaces[index]
+        elif setup.recipient is Recipient.ENDPOINT and 0 < index <= len(self._addresses):
+            own = self._addresses[index - 1]
+        else:
+            return setup
+        return replace(setup, wIndex=setup.wIndex & 0xFF00 | own)
+
+
+class GadgetFsEvents(HostEvents):
+    """The dialect of GadgetFS (drivers/usb/gadget/legacy/inode.c, `ep0_read`).
+
+    SET_CONFIGURATION and SET_INTERFACE arrive as requests. Until the gadget is bound a read fails
+    with EINVAL. When a SETUP was cancelled by another one, the state is that of the new one, whose
+    event has not been read: any read would be taken for its data stage. It is stalled, and stalled
+    again when its event comes, so that both sides are in step; the host asks again.
+    """
+
+    _EVENT = struct.Struct("<8sI")
+    _DISCONNECT, _SETUP, _SUSPEND = 2, 3, 4
+
+    def __init__(self, file: int) -> None:
+        super().__init__(file)
+        self._out_of_step = False
+        self._suspended = False
+
+    def _is_passing(self, error: OSError) -> bool:
+        if error.errno == errno.EINVAL:
+            time.sleep(NOT_YET_BOUND_S)
+            return True
+        if error.errno == errno.EIDRM:
+            self._resynchronise()
+            return True
+        return super()._is_passing(error)
+
+    def _after(self, error: OSError) -> None:
+        if error.errno == errno.EIDRM:
+            self._resynchronise()
+
+    def _resynchronise(self) -> None:
+        try:
+            os.write(self._file, b"")
+        except OSError as error:
+            log.debug("endpoint 0 out of step: %s", error)
+        self._out_of_step = True
+
+    def _take(self, data: bytes) -> None:
+        value, kind = self._EVENT.unpack(data)
+        if self._suspended and kind != self._SUSPEND:
+            # Nothing tells of a resume; what the host does next does.
+            self._suspended = False
+            self._handler.event(HostEvent.RESUME, 0)
+        if kind == self._SETUP:
+            setup = SetupPacket.unpack(value)
+            if self._out_of_step:
+                self._out_of_step = False
+                self._ep0.halt(setup.bmRequestType)
+            else:
+                self._answer(setup)
+        elif kind == self._DISCONNECT:
+            self._out_of_step = False
+            self._handler.event(HostEvent.DISCONNECT, 0)
+        elif kind == self._SUSPEND:
+            self._suspended = True
+            self._handler.event(HostEvent.SUSPEND, 0)
+
+    def _answer(self, setup: SetupPacket) -> None:
+        if setup.direction is Direction.IN and not setup.wLength:
+            # An IN request without data is acknowledged by a write of nothing here.
+            try:
+                self._handler.request(setup, b"")
+            except GadgetipError as error:
+                log.info("%s: %s", setup, error)
+                self._ep0.halt(setup.bmRequestType)
+            else:
+                self._ep0.write(b"")
+            return
+        super()._answer(setup)

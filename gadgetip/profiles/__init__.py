@@ -1,0 +1,47 @@
+"""profiles: what a person wishes for a kind of device, instead of the automatic choice.
+
+`profile` is the profile as data, `toml_form` reads it from the form in which people write it,
+`finding` knows where the files are. This room knows USB's words and neither a device nor a
+controller: who fulfils a wish, or refuses it, is the plan.
+"""
+
+from gadgetip.profiles.faults import ProfileError, ProfileFault
+from gadgetip.profiles.finding import OWN_PROFILES, load_profile, profile_names
+from gadgetip.profiles.profile import (
+    AUTO,
+    BACKENDS,
+    GENERIC,
+    ON_LOSS,
+    SHAPERS,
+    EndpointWish,
+    GadgetWishes,
+    IdentityWishes,
+    InterfaceWish,
+    LinkWishes,
+    MatchWish,
+    Profile,
+)
+from gadgetip.profiles.toml_form import SCHEMA, decode_profile, parse_profile
+
+__all__ = [
+    "AUTO",
+    "BACKENDS",
+    "GENERIC",
+    "ON_LOSS",
+    "OWN_PROFILES",
+    "SCHEMA",
+    "SHAPERS",
+    "EndpointWish",
+    "GadgetWishes",
+    "IdentityWishes",
+    "InterfaceWish",
+    "LinkWishes",
+    "MatchWish",
+    "Profile",
+    "ProfileError",
+    "ProfileFault",
+    "decode_profile",
+    "load_profile",
+    "parse_profile",
+    "profile_names",
+]

@@ -1,0 +1,144 @@
+"""What a profile says, as data.
+
+A profile holds *wishes* about one kind of device: what the automatic choice gets wrong, or what an
+owner wants otherwise. A plan is a function of the device, the controller and a profile, so this
+module touches no file and no kernel and is compared, hashed and tested as a value.
+
+None always means "automatic", or "the device's own". Numbers and addresses are the device's own
+too, never those that the replica may have been given. Whether a wish can be had is the plan's to
+say: a profile knows neither the device nor the controller.
+
+The defaults here are the format's defaults; the TOML form (`toml_form`) takes them from here.
+"""
+
+from dataclasses import dataclass, field
+
+from gadgetip.usb import Speed
+
+AUTO = "auto"
+"""The word for the automatic choice; no profile, backend or shaper has this name."""
+
+BACKENDS = (AUTO, "functionfs", "gadgetfs")
+SHAPERS = (AUTO, "packet", "bot", "short", "interrupt", "uas")
+ON_LOSS = ("unplug", "hold")
+
+
+@dataclass(frozen=True, slots=True)
+class MatchWish:
+    """One table of `match`: which devices are meant.
+
+    Every field that is not empty has to match; of the patterns in one field any may. Patterns are
+    globs. `ids` and `classes` are in lower case, and `classes` have all three parts.
+    """
+
+    ids: tuple[str, ...] = ()
+    """VID:PID, "0483:57*"."""
+    serials: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    """The product's name, alone or behind the manufacturer's."""
+    classes: tuple[str, ...] = ()
+    """The device's class or any interface's, "08/06/50"."""
+    busids: tuple[str, ...] = ()
+    """The bus id at the server, which tells the port."""
+    excluded: "MatchWish | None" = None
+    """`not`: devices that match this are not meant; it excludes nothing itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityWishes:
+    """What the replica says of itself; by configfs's names."""
+
+    manufacturer: str | None = None
+    product: str | None = None
+    serialnumber: str | None = None
+    idVendor: int | None = None
+    idProduct: int | None = None
+    bcdDevice: int | None = None
+    max_power_ma: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GadgetWishes:
+    """What the replica as a whole is like.
+
+    `backend` is one of `BACKENDS`. `max_speed` caps the replica's speed. With `forward_reset` a
+    reset by the host resets the device.
+    """
+
+    backend: str = AUTO
+    max_speed: Speed | None = None
+    forward_reset: bool = True
+    identity: IdentityWishes = field(default_factory=IdentityWishes)
+
+
+@dataclass(frozen=True, slots=True)
+class InterfaceWish:
+    """One interface, by the device's own bInterfaceNumber.
+
+    With `drop` the host does not see it. `alternate_setting` is the only setting that the host
+    sees.
+    """
+
+    number: int
+    drop: bool = False
+    alternate_setting: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointWish:
+    """One endpoint, by the device's own bEndpointAddress.
+
+    `shaper` is one of `SHAPERS`. `window_urbs` bounds the URBs in flight, `transfer_bytes` the
+    bytes of one, `interval_us` is microseconds between the polls of an interrupt endpoint. With
+    `read_ahead` the device is asked for data before the host asks.
+    """
+
+    address: int
+    shaper: str = AUTO
+    window_urbs: int | None = None
+    transfer_bytes: int | None = None
+    interval_us: int | None = None
+    read_ahead: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkWishes:
+    """What happens when the server is lost or slow.
+
+    `on_loss` is one of `ON_LOSS`: unplug the replica at once, or hold it for `hold_s` seconds in
+    the hope that the device comes back. A control request that has no answer after
+    `control_timeout_ms` milliseconds is stalled.
+    """
+
+    on_loss: str = "unplug"
+    hold_s: float = 0
+    control_timeout_ms: int = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """All wishes about one kind of device.
+
+    No two `interfaces` have the same number and no two `endpoints` the same address. A profile
+    without `matches` is used only where somebody names it.
+    """
+
+    name: str
+    summary: str = ""
+    matches: tuple[MatchWish, ...] = ()
+    gadget: GadgetWishes = field(default_factory=GadgetWishes)
+    interfaces: tuple[InterfaceWish, ...] = ()
+    endpoints: tuple[EndpointWish, ...] = ()
+    link: LinkWishes = field(default_factory=LinkWishes)
+
+    def interface(self, number: int) -> InterfaceWish | None:
+        """The wish for an interface, by the device's own number."""
+        return next((wish for wish in self.interfaces if wish.number == number), None)
+
+    def endpoint(self, address: int) -> EndpointWish | None:
+        """The wish for an endpoint, by the device's own bEndpointAddress."""
+        return next((wish for wish in self.endpoints if wish.address == address), None)
+
+
+GENERIC = Profile("generic", "Everything automatic")
+"""No wishes: everything is automatic."""

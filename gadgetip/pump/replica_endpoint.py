@@ -1,0 +1,224 @@
+"""One endpoint of the replica: the requests on its file, and its halt.
+
+The host's side of every shaper. Endpoint files come from FunctionFS or GadgetFS; both are read and
+written with Linux AIO (see `request_queue`). `functionfs` has endpoint file classes of its own;
+they are replaced here because they open the files so that `io_submit` blocks while the endpoint
+is disabled, and because their OUT scheme re-reads by itself, several packets at a time, which
+loses the boundaries between the host's transfers (drivers/usb/gadget/function/f_fs.c,
+`ffs_epfile_io`).
+
+What the kernel does that one must know: a disabled endpoint answers ESHUTDOWN (or EAGAIN where the
+file is non-blocking); a cancelled request completes with ECONNRESET; a write of no bytes sends a
+zero-length packet. Where the two file systems differ: `file_kind`.
+
+A halt must not overtake data. FunctionFS refuses it while a request is queued, so it is asked
+again. GadgetFS does not tell, so every request must have completed before, which the shapers see
+to; and that is enough on every controller that completes a write when the host has acknowledged
+it. `dummy_hcd` does not: a write of up to 64 bytes completes when it is in an emulated FIFO
+(dummy_hcd.c, `dummy_queue`), and a halt is refused until the host has fetched it. There the halt
+waits `FIFO_S` behind such a write, in which a host that is reading fetches it. A host that reads
+only later misses the halt: it gets the data, and behind it what the device sends after the halt.
+To halt a second time to be sure would be worse: a host that had cleared the first would meet a
+halt that the device never made, on hardware too.
+"""
+
+import asyncio
+import errno
+import logging
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import libaio
+
+from gadgetip.pump.blocking_writer import BlockingWriter
+from gadgetip.pump.file_kind import FileKind
+from gadgetip.pump.request_queue import RequestQueue
+
+log = logging.getLogger(__name__)
+
+OnRead = Callable[[int, memoryview], None]
+OnWritten = Callable[[int], None]
+
+HALT_RETRY_S = (0.0005, 0.02)
+
+FIFO_BYTES = 64
+FIFO_S = 0.02
+"""What an emulated FIFO holds, and how long a host that reads needs to fetch it: some jiffies."""
+
+
+@dataclass(slots=True)
+class _Read:
+    """A read that was queued; `result` is bytes or -errno once it has completed."""
+
+    buffer: bytearray
+    on_read: OnRead
+    result: int | None = None
+
+
+class ReplicaEndpoint:
+    """One endpoint of the replica, seen from our side.
+
+    Reads take what the host sent (OUT), writes give what it will fetch (IN). `kind` is asked of
+    the kernel where it is not given.
+    """
+
+    def __init__(
+        self,
+        queue: RequestQueue,
+        file: int,
+        *,
+        is_in: bool,
+        kind: FileKind | None = None,
+        blocking_writes: bool = False,
+    ) -> None:
+        self.file = file
+        self.is_in = is_in
+        self._kind = FileKind.of(file) if kind is None else kind
+        self._fifo_filled_at = float("-inf")
+        self._queue = queue
+        self._mode = libaio.AIOBLOCK_MODE_WRITE if is_in else libaio.AIOBLOCK_MODE_READ
+        self._pending: dict[int, libaio.AIOBlock] = {}
+        self._spare: list[libaio.AIOBlock] = []
+        self._reads: deque[_Read] = deque()
+        self._writer = BlockingWriter(file) if is_in and blocking_writes else None
+        self._writing = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def pending(self) -> int:
+        """Requests that the host has not taken yet."""
+        return len(self._pending) + self._writing
+
+    def read(self, size: int, on_read: OnRead) -> None:
+        """Queue a read of `size` bytes, a multiple of the packet size.
+
+        `on_read` gets (0, data) or (negative errno, empty); data may be empty: a zero-length
+        packet.
+        """
+        buffer = bytearray(size)
+        read = _Read(buffer, on_read)
+        self._reads.append(read)
+
+        def completed(block: libaio.AIOBlock, result: int, _: int) -> None:
+            self._settle(block)
+            read.result = result
+            self._hand_out_reads()
+
+        view = memoryview(buffer)
+        if self._kind is FileKind.GADGETFS and size > 1:
+            self._start((view[: size // 2], view[size // 2 :]), completed)
+        else:
+            self._start((buffer,), completed)
+
+    def write(self, data: bytes | bytearray | memoryview, on_written: OnWritten) -> None:
+        """Queue a write; no bytes are a zero-length packet. `on_written` gets 0 or an errno < 0."""
+        buffer = data if isinstance(data, bytearray) else bytearray(data)
+
+        def written(result: int) -> None:
+            if self._kind is FileKind.GADGETFS and result == len(buffer) <= FIFO_BYTES:
+                self._fifo_filled_at = asyncio.get_running_loop().time()
+            cut_off = 0 <= result < len(buffer)
+            on_written(-errno.ECONNRESET if cut_off else min(result, 0))
+
+        def completed(block: libaio.AIOBlock, result: int, _: int) -> None:
+            self._settle(block)
+            written(result)
+
+        def returned(result: int) -> None:
+            self._writing -= 1
+            self._note_idle()
+            written(result)
+
+        if self._writer is None:
+            self._start((buffer,) if buffer else (), completed)
+        else:
+            self._writing += 1
+            self._idle.clear()
+            self._writer.write(bytes(buffer), returned)
+
+    def close(self) -> None:
+        """Nothing is queued any more, and nothing will be."""
+        if self._writer is not None:
+            self._writer.close()
+
+    async def drained(self) -> None:
+        """Wait until the host, or an error, has taken every request."""
+        await self._idle.wait()
+
+    async def cancel_all(self) -> None:
+        """Take every request back and await the completions."""
+        for block in list(self._pending.values()):
+            self._queue.cancel(block)
+        if self._writer is not None and self._writing:
+            await self._writer.cancel(self._idle)
+        await self._idle.wait()
+
+    async def halt(self) -> None:
+        """Halt the endpoint towards the host (USB 2.0, 5.8.5).
+
+        I/O in the wrong direction halts, and "fails" with EBADMSG when it did; EAGAIN of
+        FunctionFS means that a request is still queued in the controller, so it is asked again.
+        Ends quietly when the endpoint was disabled meanwhile: nothing is left to halt.
+        """
+        if self._kind is FileKind.GADGETFS:
+            await self._fifo_fetched()
+        wait_s, longest_s = HALT_RETRY_S
+        while (error := self._try_to_halt()) == errno.EAGAIN and self._kind is FileKind.FUNCTIONFS:
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 2, longest_s)
+        if error not in {0, errno.EBADMSG}:
+            log.debug("halt of file %d: %s", self.file, os.strerror(error))
+
+    def _try_to_halt(self) -> int:
+        try:
+            if self.is_in:
+                os.read(self.file, 0)
+            else:
+                os.write(self.file, b"")
+        except OSError as error:
+            return error.errno or errno.EIO
+        return 0
+
+    async def _fifo_fetched(self) -> None:
+        """Give the host time to fetch what was written last, where nothing tells that it did."""
+        left_s = self._fifo_filled_at + FIFO_S - asyncio.get_running_loop().time()
+        if left_s > 0:
+            await asyncio.sleep(left_s)
+
+    def _start(
+        self,
+        buffers: tuple[bytearray | memoryview, ...],
+        completed: Callable[[libaio.AIOBlock, int, int], None],
+    ) -> None:
+        # Making a block costs more than anything else here, so blocks are used again.
+        block = self._spare.pop() if self._spare else self._queue.make_block(self._mode, self.file)
+        block.buffer_list = buffers
+        block.onCompletion = completed
+        self._pending[id(block)] = block
+        self._idle.clear()
+        self._queue.submit(block)
+
+    def _settle(self, block: libaio.AIOBlock) -> None:
+        del self._pending[id(block)]
+        self._spare.append(block)
+        self._note_idle()
+
+    def _note_idle(self) -> None:
+        if not self._pending and not self._writing:
+            self._idle.set()
+
+    def _hand_out_reads(self) -> None:
+        """Give what has been read to the shaper, in the order of the host's packets.
+
+        The kernel fills requests in the order in which they were queued, but GadgetFS copies the
+        data on a work queue that keeps no order (legacy/inode.c, `ep_user_copy_worker`).
+        """
+        while self._reads and (result := self._reads[0].result) is not None:
+            read = self._reads.popleft()
+            if result < 0:
+                read.on_read(result, memoryview(b""))
+            else:
+                read.on_read(0, memoryview(read.buffer)[:result])
