@@ -22,6 +22,7 @@ BCD_USB = 0x0200
 BCD_USB_SUPERSPEED = {Speed.SUPER: 0x0320}
 BCD_USB_BELOW_SUPERSPEED = 0x0210
 BCD_USB_WITH_BOS = 0x0201
+MAX_PACKET0_SUPERSPEED = 512
 MAX_STRING_BYTES = 126
 MAX_LANGUAGES = 2
 MAX_POWER_MA = 500
@@ -94,7 +95,7 @@ class KernelStrings:
         )
         self._used = len(DEVICE_STRINGS) if strings else 0
         self._note_device_indices()
-        note_what_the_kernel_sets(tree, model, deviations)
+        note_what_the_kernel_sets(tree, speed, model, deviations)
         if model.max_speed < Speed.SUPER:
             note_missing_bos(tree, deviations)
         elif tree.bos or device.bcdUSB >= BCD_USB_WITH_BOS:
@@ -301,15 +302,18 @@ def power(
 
 
 def note_what_the_kernel_sets(
-    tree: DeviceTree, model: UdcModel, deviations: list[Deviation]
+    tree: DeviceTree, speed: Speed, model: UdcModel, deviations: list[Deviation]
 ) -> None:
     """List the fields that no backend can give."""
-    if tree.speed < Speed.SUPER and tree.device.max_packet0 != model.max_packet0:
+    at_superspeed = speed >= Speed.SUPER
+    shown = MAX_PACKET0_SUPERSPEED if at_superspeed else model.max_packet0
+    # From SuperSpeed to less it cannot be the same, which the lower speed says.
+    if at_superspeed == (tree.speed >= Speed.SUPER) and tree.device.max_packet0 != shown:
         deviations.append(
             Deviation(
                 Severity.INFO,
                 "bMaxPacketSize0",
-                f"the controller's {model.max_packet0} instead of {tree.device.max_packet0}",
+                f"the controller's {shown} instead of {tree.device.max_packet0}",
             )
         )
 

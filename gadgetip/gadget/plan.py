@@ -55,10 +55,10 @@ def make_plan(
     if wanted != AUTO and wanted not in names:
         raise UsageError(f"there is no backend {wanted}. There are: {', '.join(names)}")
     candidates = [
-        _candidate(tree, configurations, model, each, profile, kernel, udc_speed)
+        _candidate(tree, chosen, model, each, profile, kernel, udc_speed)
         for each in backends
         if wanted in {AUTO, each.name}
-        for configurations in _choices(tree, each)
+        for chosen in _choices(tree, each)
     ]
     best = min(candidates, key=lambda plan: plan.cost)
     if best.refusals:
@@ -66,16 +66,15 @@ def make_plan(
     return best
 
 
-def _choices(tree: DeviceTree, backend: Capabilities) -> list[tuple[Configuration, ...]]:
-    """The sets of configurations that may be offered: all, or each of them alone."""
-    if len(tree.configurations) <= backend.max_configurations:
-        return [tree.configurations]
-    return [(each,) for each in tree.configurations]
+def _choices(tree: DeviceTree, backend: Capabilities) -> list[tuple[int, ...]]:
+    """Which configurations may be offered, by their places: all, or each of them alone."""
+    places = tuple(range(len(tree.configurations)))
+    return [places] if len(places) <= backend.max_configurations else [(each,) for each in places]
 
 
 def _candidate(
     tree: DeviceTree,
-    configurations: tuple[Configuration, ...],
+    chosen: tuple[int, ...],
     model: UdcModel,
     backend: Capabilities,
     profile: Profile,
@@ -85,6 +84,7 @@ def _candidate(
     deviations: list[Deviation] = []
     _note_circumstances(backend, model, kernel, deviations)
     tree, own_strings = override_identity(tree, profile.gadget.identity, deviations)
+    configurations = tuple(tree.configurations[place] for place in chosen)
     _note_configurations(tree, configurations, backend, deviations)
     speed = _choose_speed(tree, udc_speed, model, backend, profile, deviations)
     speeds = tuple(each for each in (Speed.FULL, Speed.HIGH, Speed.SUPER) if each <= speed)
@@ -104,7 +104,7 @@ def _candidate(
         ]
     else:
         identity = KernelStrings(tree, speed, model, []).identity
-        note_what_the_kernel_sets(tree, model, deviations)
+        note_what_the_kernel_sets(tree, speed, model, deviations)
         note_missing_bos(tree, deviations)
         if tree.device.bcdUSB != BCD_USB:
             deviations.append(

@@ -98,7 +98,7 @@ def fit_associations(
         if joined:
             fitted.setdefault(joined[0], []).append(
                 association.replace(
-                    bFirstInterface=joined[0], bInterfaceCount=joined[-1] - joined[0] + 1
+                    bFirstInterface=min(joined), bInterfaceCount=max(joined) - min(joined) + 1
                 )
             )
     placed = []

@@ -55,9 +55,6 @@ class UdcModel:
     the packet sizes of the specification are enabled. `zlp_doubtful`: the driver says of itself
     that it sends no zero-length packet.
 
-    `completes_while_queueing` says that the driver may complete a request inside of the call that
-    queues it, which GadgetFS does not survive with Linux AIO.
-
     `matches_by_descriptor` says that a token of the host finds its endpoint by the descriptor with
     which it was enabled, so that any capable endpoint can have any number. Elsewhere the number is
     the hardware's.
@@ -82,7 +79,6 @@ class UdcModel:
     exact_packet_sizes: bool = False
     zlp_doubtful: bool = False
     matches_by_descriptor: bool = False
-    completes_while_queueing: bool = False
     isochronous_in_from_the_end: bool = False
     tx_fifos: tuple[int, ...] = ()
     fifo_holds_microframe: bool = False
@@ -157,7 +153,6 @@ DUMMY_HCD = UdcModel(
     can_signal_wakeup=True,
     isochronous=False,
     exact_packet_sizes=True,
-    completes_while_queueing=True,
     matches_by_descriptor=True,
 )
 

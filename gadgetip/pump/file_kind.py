@@ -5,12 +5,10 @@ Whose a file is, the kernel tells (fstatfs). Where the two differ:
 * **A halt.** FunctionFS says whether it worked, and EAGAIN while a request is still queued
   (f_fs.c, `ffs_epfile_io`). GadgetFS answers EBADMSG whatever the controller said, and EAGAIN only
   where the endpoint is not enabled (legacy/inode.c, `ep_read_iter`, `get_ready_ep`).
-* **A read.** From Linux 6.4 on, a read into one buffer reaches the driver as an iterator that
-  `dup_iter` does not copy; GadgetFS takes "no copy" for "this is a write" and completes the
-  request with the length of the data, and without the data (legacy/inode.c, `ep_aio_complete`).
-  A read into two buffers is not affected.
-* **A request cut off.** Of a request that was cancelled, GadgetFS reports the bytes that had moved
-  and hides the error; FunctionFS reports the error.
+* **AIO.** GadgetFS must not be used with it: `blocking_file` says why. (Nor would it give the
+  data: from Linux 6.4 on, a read into one buffer reaches it as an iterator that `dup_iter` does
+  not copy, GadgetFS takes "no copy" for "this is a write", and completes the request with the
+  length of the data alone: `ep_aio_complete`.)
 """
 
 import ctypes

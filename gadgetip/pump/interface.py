@@ -91,15 +91,7 @@ class ControlTimeoutError(GadgetipError):
 
 
 class EndpointFiles(Protocol):
-    """Who opens and closes the endpoint files of the replica: the backend's knowledge.
-
-    With `blocking_writes` a write must not be queued with Linux AIO but has to wait in the call
-    (`gadgetip.pump.blocking_writer` says why).
-    """
-
-    @property
-    def blocking_writes(self) -> bool:
-        """See above."""
+    """Who opens and closes the endpoint files of the replica: the backend's knowledge."""
 
     def open(self, route: EndpointRoute) -> int:
         """The file of an enabled endpoint, read-write and non-blocking; raises OSError."""

@@ -159,14 +159,13 @@ class PythonPump:
         sides: list[Side] = []
         for route in routes:
             try:
-                file = self._files.open(route)
+                sides.append(self._side(route, self._files.open(route)))
             except OSError as error:
                 self._close_sides(sides)
                 raise GadgetipError(
                     f"endpoint 0x{route.address:02x} (interface {route.interface}, alternate "
                     f"setting {route.alternate}) cannot be opened: {error.strerror or error}"
                 ) from error
-            sides.append(self._side(route, file))
         return sides
 
     def _close_files(self, shapers: Collection[Shaper]) -> None:
@@ -184,12 +183,7 @@ class PythonPump:
         return Side(
             route,
             RemoteEndpoint(self._urbs, route, control_limit_s=self._control_limit_s),
-            ReplicaEndpoint(
-                self._queue,
-                file,
-                is_in=route.direction is Direction.IN,
-                blocking_writes=self._files.blocking_writes,
-            ),
+            ReplicaEndpoint(self._queue, file, is_in=route.direction is Direction.IN),
             self._statistics.setdefault(route.address, EndpointStatistics()),
         )
 

@@ -1,7 +1,8 @@
 """One endpoint of the replica: the requests on its file, and its halt.
 
-The host's side of every shaper. Endpoint files come from FunctionFS or GadgetFS; both are read and
-written with Linux AIO (see `request_queue`). `functionfs` has endpoint file classes of its own;
+The host's side of every shaper. Endpoint files of FunctionFS are read and written with Linux AIO,
+many requests at a time (`request_queue`); those of GadgetFS on a thread, one at a time, because
+AIO on them hangs the machine (`blocking_file`). `functionfs` has endpoint file classes of its own;
 they are replaced here because they open the files so that `io_submit` blocks while the endpoint
 is disabled, and because their OUT scheme re-reads by itself, several packets at a time, which
 loses the boundaries between the host's transfers (drivers/usb/gadget/function/f_fs.c,
@@ -26,13 +27,11 @@ import asyncio
 import errno
 import logging
 import os
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import libaio
 
-from gadgetip.pump.blocking_writer import BlockingWriter
+from gadgetip.pump.blocking_file import BlockingFile
 from gadgetip.pump.file_kind import FileKind
 from gadgetip.pump.request_queue import RequestQueue
 
@@ -46,15 +45,6 @@ HALT_RETRY_S = (0.0005, 0.02)
 FIFO_BYTES = 64
 FIFO_S = 0.02
 """What an emulated FIFO holds, and how long a host that reads needs to fetch it: some jiffies."""
-
-
-@dataclass(slots=True)
-class _Read:
-    """A read that was queued; `result` is bytes or -errno once it has completed."""
-
-    buffer: bytearray
-    on_read: OnRead
-    result: int | None = None
 
 
 class ReplicaEndpoint:
@@ -71,7 +61,6 @@ class ReplicaEndpoint:
         *,
         is_in: bool,
         kind: FileKind | None = None,
-        blocking_writes: bool = False,
     ) -> None:
         self.file = file
         self.is_in = is_in
@@ -81,16 +70,18 @@ class ReplicaEndpoint:
         self._mode = libaio.AIOBLOCK_MODE_WRITE if is_in else libaio.AIOBLOCK_MODE_READ
         self._pending: dict[int, libaio.AIOBlock] = {}
         self._spare: list[libaio.AIOBlock] = []
-        self._reads: deque[_Read] = deque()
-        self._writer = BlockingWriter(file) if is_in and blocking_writes else None
-        self._writing = 0
+        self._blocking: BlockingFile | None = None
+        if self._kind is FileKind.GADGETFS:
+            self._blocking = BlockingFile(file, is_in=is_in)
+        self._waiting = 0
+        """Requests that the thread has."""
         self._idle = asyncio.Event()
         self._idle.set()
 
     @property
     def pending(self) -> int:
         """Requests that the host has not taken yet."""
-        return len(self._pending) + self._writing
+        return len(self._pending) + self._waiting
 
     def read(self, size: int, on_read: OnRead) -> None:
         """Queue a read of `size` bytes, a multiple of the packet size.
@@ -99,19 +90,14 @@ class ReplicaEndpoint:
         packet.
         """
         buffer = bytearray(size)
-        read = _Read(buffer, on_read)
-        self._reads.append(read)
 
-        def completed(block: libaio.AIOBlock, result: int, _: int) -> None:
-            self._settle(block)
-            read.result = result
-            self._hand_out_reads()
+        def completed(result: int) -> None:
+            if result < 0:
+                on_read(result, memoryview(b""))
+            else:
+                on_read(0, memoryview(buffer)[:result])
 
-        view = memoryview(buffer)
-        if self._kind is FileKind.GADGETFS and size > 1:
-            self._start((view[: size // 2], view[size // 2 :]), completed)
-        else:
-            self._start((buffer,), completed)
+        self._start(buffer, completed)
 
     def write(self, data: bytes | bytearray | memoryview, on_written: OnWritten) -> None:
         """Queue a write; no bytes are a zero-length packet. `on_written` gets 0 or an errno < 0."""
@@ -123,26 +109,12 @@ class ReplicaEndpoint:
             cut_off = 0 <= result < len(buffer)
             on_written(-errno.ECONNRESET if cut_off else min(result, 0))
 
-        def completed(block: libaio.AIOBlock, result: int, _: int) -> None:
-            self._settle(block)
-            written(result)
-
-        def returned(result: int) -> None:
-            self._writing -= 1
-            self._note_idle()
-            written(result)
-
-        if self._writer is None:
-            self._start((buffer,) if buffer else (), completed)
-        else:
-            self._writing += 1
-            self._idle.clear()
-            self._writer.write(bytes(buffer), returned)
+        self._start(buffer, written)
 
     def close(self) -> None:
-        """Nothing is queued any more, and nothing will be."""
-        if self._writer is not None:
-            self._writer.close()
+        """Let go of the file; nothing is queued any more, or nobody hears of it."""
+        if self._blocking is not None:
+            self._blocking.close()
 
     async def drained(self) -> None:
         """Wait until the host, or an error, has taken every request."""
@@ -152,8 +124,8 @@ class ReplicaEndpoint:
         """Take every request back and await the completions."""
         for block in list(self._pending.values()):
             self._queue.cancel(block)
-        if self._writer is not None and self._writing:
-            await self._writer.cancel(self._idle)
+        if self._blocking is not None and self._waiting:
+            await self._blocking.cancel(self._idle)
         await self._idle.wait()
 
     async def halt(self) -> None:
@@ -188,37 +160,33 @@ class ReplicaEndpoint:
         if left_s > 0:
             await asyncio.sleep(left_s)
 
-    def _start(
-        self,
-        buffers: tuple[bytearray | memoryview, ...],
-        completed: Callable[[libaio.AIOBlock, int, int], None],
-    ) -> None:
+    def _start(self, buffer: bytearray, completed: Callable[[int], None]) -> None:
+        """Queue a request; `completed` gets bytes or -errno."""
+        self._idle.clear()
+        if self._blocking is not None:
+
+            def returned(result: int) -> None:
+                self._waiting -= 1
+                self._note_idle()
+                completed(result)
+
+            self._waiting += 1
+            self._blocking.submit(buffer, returned)
+            return
+
+        def settled(block: libaio.AIOBlock, result: int, _: int) -> None:
+            del self._pending[id(block)]
+            self._spare.append(block)
+            self._note_idle()
+            completed(result)
+
         # Making a block costs more than anything else here, so blocks are used again.
         block = self._spare.pop() if self._spare else self._queue.make_block(self._mode, self.file)
-        block.buffer_list = buffers
-        block.onCompletion = completed
+        block.buffer_list = (buffer,) if buffer else ()
+        block.onCompletion = settled
         self._pending[id(block)] = block
-        self._idle.clear()
         self._queue.submit(block)
 
-    def _settle(self, block: libaio.AIOBlock) -> None:
-        del self._pending[id(block)]
-        self._spare.append(block)
-        self._note_idle()
-
     def _note_idle(self) -> None:
-        if not self._pending and not self._writing:
+        if not self._pending and not self._waiting:
             self._idle.set()
-
-    def _hand_out_reads(self) -> None:
-        """Give what has been read to the shaper, in the order of the host's packets.
-
-        The kernel fills requests in the order in which they were queued, but GadgetFS copies the
-        data on a work queue that keeps no order (legacy/inode.c, `ep_user_copy_worker`).
-        """
-        while self._reads and (result := self._reads[0].result) is not None:
-            read = self._reads.popleft()
-            if result < 0:
-                read.on_read(result, memoryview(b""))
-            else:
-                read.on_read(0, memoryview(read.buffer)[:result])

@@ -14,7 +14,17 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.machine import boot, environment, gadgetfs, hang, kernel, kvm, places, terminal
+from tests.machine import (
+    boot,
+    environment,
+    gadgetfs,
+    hang,
+    kernel,
+    kvm,
+    places,
+    python_files,
+    terminal,
+)
 from tests.machine.client import Agent, MachineGone, OutOfTime
 from tests.machine.errors import BenchError
 
@@ -24,6 +34,7 @@ if TYPE_CHECKING:
 
 TIMED_OUT = 124  # as timeout(1) has it
 GONE = 255
+CARRY_IN_LIMIT = 120.0  # seconds
 KERNEL_LOG_LINES = 60
 KEPT_RUNS = 8
 
@@ -58,7 +69,11 @@ def boot_up(directory: Path, options: argparse.Namespace, *, keep: bool) -> boot
     began = time.monotonic()
     machine = boot.start(directory, parts, results=results, keep=keep)
     try:
+        archive = machine.directory / python_files.LIBRARIES
+        python_files.pack(archive, python_files.libraries())
         boot.wait_until_up(machine)
+        carry_in(machine, python_files.unpacking(archive, python_files.libraries()))
+        archive.unlink()
     except BaseException:
         machine.kill()
         raise
@@ -68,16 +83,36 @@ def boot_up(directory: Path, options: argparse.Namespace, *, keep: bool) -> boot
     return machine
 
 
+def carry_in(machine: boot.Machine, line: str) -> None:
+    """Have the guest's shell do what `python_files` says."""
+    agent = machine.connect()
+    try:
+        status = agent.execute(
+            ["sh", "-c", line],
+            cwd=environment.directory(),
+            env=environment.variables(os.environ, machine.results),
+            output=write,
+            deadline=time.monotonic() + CARRY_IN_LIMIT,
+        )
+    finally:
+        agent.close()
+    if status:
+        raise BenchError(f"the guest could not take over Python's files (status {status})")
+
+
 def execute(machine: boot.Machine, command: list[str], limit: float | None) -> int:
     """Run a command inside; when it exceeds its limit, say where it hangs and give up."""
     # The guest cannot write here: without this it compiles every module at every start, which
     # takes it longer than all the rest of starting.
     for package in ("gadgetip", "tests"):
         compileall.compile_dir(package, quiet=1)
+    archive = machine.directory / python_files.CHECKOUT
+    python_files.pack(archive, python_files.checkout())
+    unpack = python_files.unpacking(archive, python_files.checkout())
     agent = machine.connect()
     try:
         return agent.execute(
-            command,
+            ["sh", "-c", f'{unpack} && exec "$@"', "sh", *command],
             cwd=environment.directory(),
             env=environment.variables(os.environ, machine.results),
             output=write,

@@ -180,6 +180,8 @@ class Network:
 
     def __enter__(self) -> "Network":
         run = self._run
+        left = ["ip", "netns", "del", self.NAMESPACE]  # by a test that was killed
+        subprocess.run(left, check=False, capture_output=True)
         run("ip", "netns", "add", self.NAMESPACE)
         run("ip", "link", "set", self._host_end, "netns", self.NAMESPACE)
         inside = ("ip", "-n", self.NAMESPACE)

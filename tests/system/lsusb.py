@@ -41,6 +41,7 @@ SHOWS_IN = {
     },
     "bos descriptor": {"binary object store descriptor"},
     "otg descriptor": {"otg descriptor"},
+    "device qualifier": {"device qualifier (for other device speed)"},
     "remote wakeup": {"bmattributes", "remote wakeup", "device status"},
     "self-powered": {"bmattributes", "self powered", "device status"},
     "bmattributes": {"bmattributes", "remote wakeup", "self powered", "device status"},

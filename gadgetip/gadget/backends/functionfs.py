@@ -58,7 +58,6 @@ class FunctionFsEndpoints:
     """
 
     def __init__(self, files: dict[int, dict[int, int]]) -> None:
-        self.blocking_writes = False
         self._files = files
         self._chosen = next(iter(files), 0)
 

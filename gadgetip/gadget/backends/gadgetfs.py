@@ -39,7 +39,6 @@ from gadgetip.gadget.capabilities import Capabilities, Form
 from gadgetip.gadget.host_events import GadgetFsEvents
 from gadgetip.gadget.planned import EndpointKey, Plan, PlannedConfiguration
 from gadgetip.gadget.udc import SYSFS_UDC, current_speed
-from gadgetip.gadget.udc_models import UDC_MODELS
 from gadgetip.pump import EndpointRoute
 from gadgetip.usb import Speed
 
@@ -76,8 +75,7 @@ GADGETFS = Capabilities(
 class GadgetFsEndpoints:
     """Opening an endpoint file enables the endpoint, closing it disables it."""
 
-    def __init__(self, udc: str, planned: PlannedConfiguration, *, blocking_writes: bool) -> None:
-        self.blocking_writes = blocking_writes
+    def __init__(self, udc: str, planned: PlannedConfiguration) -> None:
         self._udc = udc
         self._names: dict[EndpointKey, str] = planned.endpoint_files
         self._descriptors = planned.endpoint_descriptors
@@ -170,10 +168,7 @@ class GadgetFsBackend(Backend):
         mount("gadgetfs", "gadgetfs", MOUNT_POINT)
         controller = next(iter(MOUNT_POINT.iterdir()))
         self._ep0 = os.open(controller, os.O_RDWR | os.O_CLOEXEC)
-        endpoints = GadgetFsEndpoints(
-            self.udc, planned, blocking_writes=_completes_while_queueing(plan.model)
-        )
-        return Replica(self.udc, (GadgetFsEvents(self._ep0),), endpoints)
+        return Replica(self.udc, (GadgetFsEvents(self._ep0),), GadgetFsEndpoints(self.udc, planned))
 
     def bind(self) -> None:
         """Write the descriptors, which binds, and see that it is the right controller."""
@@ -223,12 +218,6 @@ class GadgetFsBackend(Backend):
             parameter = SYSFS_MODULES / module / "parameters/default_uid"
             if parameter.exists():
                 parameter.write_text(str(uid))
-
-
-def _completes_while_queueing(model: str) -> bool:
-    """Whether AIO is not to be trusted; a controller that nobody knows is not."""
-    known = {each.name: each.completes_while_queueing for each in UDC_MODELS}
-    return known.get(model, True)
 
 
 def with_limit(limit: int) -> Capabilities:

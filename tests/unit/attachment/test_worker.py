@@ -1,20 +1,66 @@
-"""The worker where something fails that nothing else catches."""
+"""The worker where something fails that nothing else catches, and the order in which it works."""
 
 import asyncio
+import threading
 from typing import Any, cast
 
 import pytest
 
-from gadgetip.attachment.channel import Word, channel
+from gadgetip.attachment.channel import Channel, Word, channel
 from gadgetip.attachment.worker import Worker
 from gadgetip.errors import GadgetipError
+from gadgetip.gadget import HostEvent
 from gadgetip.usb import SetupPacket
 
+ASKED = SetupPacket.get_descriptor(3, 2, 0x0409, 255)
 
-def make_worker(keeper: Any) -> Worker:
+
+class Device:
+    """Stands for the state of the device: notes what it is told, in order."""
+
+    def __init__(self, answer: bytes | Exception = b"\x04\x03A\0") -> None:
+        self.told: list[object] = []
+        self.answer = answer
+        self.configuration = 0
+
+    async def request(self, setup: SetupPacket, data: bytes) -> bytes:
+        self.told.append(("request", setup.bRequest))
+        await asyncio.sleep(0)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    async def configure(self, value: int) -> None:
+        self.told.append(("configure", value))
+        await asyncio.sleep(0.01)
+        self.configuration = value
+
+    async def settings_chosen(self) -> None:
+        self.told.append("settings chosen")
+
+    async def disabled(self) -> None:
+        self.told.append("disabled")
+        self.configuration = 0
+
+    async def deconfigured(self) -> None:
+        self.told.append("deconfigured")
+
+
+class Controller:
+    """Stands for what sysfs says."""
+
+    reset_seen = False
+
+    def look(self) -> None:
+        """Nothing to see."""
+
+
+def make_worker(keeper: Channel, device: Device | None = None) -> Worker:
     nothing = cast("Any", None)
     worker = Worker(nothing, nothing, nothing, keeper)
     worker._loop = asyncio.get_running_loop()
+    worker._device = cast("Any", device or Device())
+    worker._controller = cast("Any", Controller())
     return worker
 
 
@@ -35,22 +81,141 @@ def test_a_callback_that_fails_ends_the_worker() -> None:
     assert "KeyError('missing')" in message.text
 
 
-def test_a_control_request_under_way_at_the_end_is_stalled() -> None:
-    _, end = channel()
-    setup = SetupPacket.set_configuration(1)
+def test_a_thread_that_fails_ends_the_worker() -> None:
+    keeper, end = channel()
 
-    async def leave() -> tuple[Worker, "asyncio.Future[bytes]"]:
+    async def fail() -> None:
         worker = make_worker(end)
-        await worker._busy.acquire()
-        asked = asyncio.ensure_future(asyncio.to_thread(worker.request, setup, b""))
-        await asyncio.sleep(0.05)
-        others = asyncio.all_tasks() - {asyncio.current_task(), asked}
-        for task in others:
-            task.cancel()
-        with pytest.raises(GadgetipError, match="ending"):
-            await asked
-        return worker, asked
+        failure = threading.ExceptHookArgs((ValueError, ValueError("no event"), None, None))
+        worker._thread_failed(failure)
+        await asyncio.wait_for(worker._ended.wait(), 5)
 
-    worker, _ = asyncio.run(leave())
+    asyncio.run(fail())
+    message = keeper.receive()
+    assert message is not None
+    assert "no event" in message.text
+
+
+async def serve(worker: Worker, *asks: SetupPacket) -> list[bytes]:
+    """Ask as the threads of endpoint 0 do."""
+    following = worker._spawn(worker._follow())
+    following.add_done_callback(worker._following_ended)
+    try:
+        return [await asyncio.to_thread(worker.request, ask, b"") for ask in asks]
+    finally:
+        following.cancel()
+
+
+def test_a_request_is_answered() -> None:
+    _, end = channel()
+
+    async def ask() -> None:
+        device = Device()
+        assert await serve(make_worker(end, device), ASKED) == [b"\x04\x03A\0"]
+        assert device.told == [("request", 6)]
+
+    asyncio.run(ask())
+
+
+def test_a_request_that_the_device_refuses_is_the_callers_error_and_not_the_end() -> None:
+    _, end = channel()
+
+    async def ask() -> None:
+        worker = make_worker(end, Device(GadgetipError("stall")))
+        with pytest.raises(GadgetipError, match="stall"):
+            await serve(worker, ASKED)
+        assert not worker._ended.is_set()
+
+    asyncio.run(ask())
+
+
+def test_a_bug_while_a_request_is_served_stalls_it_and_ends_the_worker() -> None:
+    keeper, end = channel()
+
+    async def ask() -> None:
+        worker = make_worker(end, Device(ZeroDivisionError("bug")))
+        with pytest.raises(GadgetipError, match="the worker failed"):
+            await serve(worker, ASKED)
+        await asyncio.wait_for(worker._ended.wait(), 5)
+
+    asyncio.run(ask())
+    message = keeper.receive()
+    assert message is not None
+    assert "ZeroDivisionError('bug')" in message.text
+
+
+def test_a_request_under_way_at_the_end_is_stalled() -> None:
+    _, end = channel()
+
+    class Silent(Device):
+        async def request(self, setup: SetupPacket, data: bytes) -> bytes:
+            await asyncio.sleep(60)
+            return b""
+
+    async def leave() -> None:
+        worker = make_worker(end, Silent())
+        following = worker._spawn(worker._follow())
+        asked = asyncio.ensure_future(asyncio.to_thread(worker.request, ASKED, b""))
+        await asyncio.sleep(0.05)
+        following.cancel()
+        with pytest.raises(GadgetipError):
+            await asked
+
+    asyncio.run(leave())
+
+
+def test_events_and_requests_are_followed_in_their_order() -> None:
+    _, end = channel()
+    device = Device()
+
+    async def follow() -> None:
+        worker = make_worker(end, device)
+        worker.event(HostEvent.ENABLE, 1)
+        worker.event(HostEvent.DISABLE, 1)
+        await serve(worker, ASKED)
+        worker.event(HostEvent.ENABLE, 2)
+        worker.event(HostEvent.ENABLE, 2)
+        worker.event(HostEvent.DISABLE, 1)  # another configuration's, which came late
+        await serve(worker, ASKED)
+
+    asyncio.run(follow())
+    assert device.told == [
+        ("configure", 1),
+        "disabled",
+        ("request", 6),
+        ("configure", 2),
+        "settings chosen",
+        ("request", 6),
+    ]
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_a_replica_that_stays_disabled_was_deconfigured_unless_it_was_reset(
+    reset: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gadgetip.attachment.worker.DECONFIGURED_AFTER_S", 0.01)
+    _, end = channel()
+    device = Device()
+
+    async def follow() -> None:
+        worker = make_worker(end, device)
+        worker._controller.look()
+        monkeypatch.setattr(Controller, "reset_seen", reset)
+        worker.event(HostEvent.DISABLE, 1)
+        await serve(worker, ASKED)
+        await asyncio.sleep(0.1)
+
+    asyncio.run(follow())
+    assert ("deconfigured" in device.told) is not reset
+
+
+def test_a_request_after_the_end_is_refused() -> None:
+    _, end = channel()
+
+    async def leave() -> Worker:
+        return make_worker(end)
+
+    worker = asyncio.run(leave())
     with pytest.raises(GadgetipError, match="ending"):
-        worker.request(setup, b"")
+        worker.request(SetupPacket.set_configuration(1), b"")
+    worker.event(HostEvent.DISABLE, 1)  # nobody is there any more, which is no error

@@ -10,14 +10,16 @@ import pytest
 from gadgetip.attachment import Bound
 from gadgetip.attachment.gadget_sink import Listener
 from gadgetip.errors import ExitStatus
-from gadgetip.gadget import Udc, make_plan
+from gadgetip.gadget import Udc
 from gadgetip.gadget.udc_models import DUMMY_HCD
 from gadgetip.link import HostAddress
+from gadgetip.profiles import Profile
 from gadgetip.remote import DeviceSelector, ImportedDevice
 from gadgetip.remote.finding import FoundDevice
 from gadgetip.usb import DeviceTree, Speed, build_device_file, parse_device_file
 from gadgetip.wire import ClientConnection
 from tests.unit.gadget.devices import CAMERA, HS_STICK, UAS_STICK, device, stick, strings
+from tests.unit.gadget.planning import STOCK, plan
 from tests.unit.pump.stub import tcp_pair
 from tests.unit.remote.examples import exported, record
 from tests.unit.remote.server import Exported, Server
@@ -160,11 +162,13 @@ def test_a_device_that_is_not_there(gadgetip: Command, text: str) -> None:
     assert run.err.count("\n") == 1
 
 
-def test_a_device_without_configurations(gadgetip: Command) -> None:
+def test_a_device_without_configurations_is_refused_in_one_line(gadgetip: Command) -> None:
     it: Exported = exported("1-2", device())
     with served(Server(it)) as host:
         run = gadgetip("inspect", host, "1-2")
-    assert (run.status, run.err) == (0, "")
+    assert (run.status, run.out) == (ExitStatus.ERROR, "")
+    assert "bNumConfigurations" in run.err
+    assert run.err.count("\n") == 1
 
 
 # --- attach ---------------------------------------------------------------------------------
@@ -176,7 +180,7 @@ def bound(tree: DeviceTree) -> Bound:
     imported = ImportedDevice(HostAddress("nas"), record("1-2", tree), stream, ClientConnection())
     stream.close()
     udc = Udc("dummy_udc.0", "configured", Speed.HIGH, Speed.HIGH, None, DUMMY_HCD)
-    return Bound(FoundDevice(imported, tree), udc, make_plan(tree, Speed.HIGH, DUMMY_HCD))
+    return Bound(FoundDevice(imported, tree), udc, plan(tree, backends=STOCK[:1]))
 
 
 @pytest.fixture
@@ -185,9 +189,14 @@ def attached(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     seen = SimpleNamespace(tree=HS_STICK, sinks=[])
 
     def to_gadget(
-        address: HostAddress, selector: DeviceSelector, udc: str | None, listener: Listener
+        address: HostAddress,
+        selector: DeviceSelector,
+        udc: str | None,
+        profile: Profile,
+        listener: Listener,
     ) -> None:
         seen.sinks.append(("gadget", str(address), str(selector), udc))
+        seen.profile = profile
         listener.bound(bound(seen.tree))
         listener.host("the host configured the replica")
         listener.notice(f"5 bytes lost{HOSTILE}")
@@ -222,6 +231,21 @@ def test_where_a_device_goes(
     assert attached.sinks == [sink]
 
 
+def test_a_backend_and_a_profile_reach_the_attachment(
+    gadgetip: Command, attached: SimpleNamespace, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('schema = "profile/1"\nname = "mine"\n[gadget]\nbackend = "functionfs"\n')
+    assert gadgetip("attach", "nas", "1-2").status == 0
+    assert (attached.profile.name, attached.profile.gadget.backend) == ("generic", "auto")
+    assert gadgetip("attach", "nas", "1-2", "--profile", str(file)).status == 0
+    assert (attached.profile.name, attached.profile.gadget.backend) == ("mine", "functionfs")
+    # The command line goes first.
+    chosen = gadgetip("attach", "nas", "1-2", "--profile", str(file), "--backend", "gadgetfs")
+    assert chosen.status == 0
+    assert (attached.profile.name, attached.profile.gadget.backend) == ("mine", "gadgetfs")
+
+
 def test_what_attach_says(gadgetip: Command, attached: SimpleNamespace) -> None:
     run = gadgetip("attach", "nas", "1-2")
     assert run.out == (
@@ -236,12 +260,12 @@ def test_what_attach_says_of_differences(gadgetip: Command, attached: SimpleName
     attached.tree = UAS_STICK
     brief, verbose = gadgetip("attach", "nas", "1-2"), gadgetip("attach", "nas", "1-2", "-v")
     assert (
-        "it differs in 2 limitations (below) and 3 cosmetic differences (-v lists them)"
+        "it differs in 3 limitations (below) and 2 cosmetic differences (-v lists them)"
         in brief.out
     )
-    assert brief.out.count("\n  degraded: ") == 2
+    assert brief.out.count("\n  degraded: ") == 3
     assert brief.out.count("\n  info: ") == 0
-    assert verbose.out.count("\n  info: ") == 3
+    assert verbose.out.count("\n  info: ") == 2
     assert "the host configured the replica\n" in verbose.out
 
 

@@ -145,20 +145,20 @@ def _configuration_differences(
     if len(kept) != len(shown.settings):
         yield "?", f"{len(kept)} settings become {len(shown.settings)}"
         return
-    for one, other in zip(kept, shown.settings, strict=True):
-        yield from _compare(tree, plan, _inside(one, tree, plan), list(_of_setting(other)))
+    for mine, theirs in zip(kept, shown.settings, strict=True):
+        yield from _compare(tree, plan, _inside(mine, tree, plan), list(_of_setting(theirs)))
     if len(kept) < len(own.settings):
         return  # associations were fitted to what is left
     leading = [own.leading, *(each.leading for each in own.settings)]
     for one, other in zip(
         leading, [shown.leading, *(each.leading for each in shown.settings)], strict=True
     ):
-        mine = [each for each in one if each.bDescriptorType != DescriptorType.OTG]
+        before_it = [each for each in one if each.bDescriptorType != DescriptorType.OTG]
         if plan.backend == "functionfs" and one is own.leading:
-            if any(not isinstance(each, InterfaceAssociationDescriptor) for each in mine):
+            if any(not isinstance(each, InterfaceAssociationDescriptor) for each in before_it):
                 yield "configuration", "a descriptor is left out"
-            mine = [each for each in mine if isinstance(each, InterfaceAssociationDescriptor)]
-        yield from _compare(tree, plan, mine, list(other))
+            before_it = [d for d in before_it if isinstance(d, InterfaceAssociationDescriptor)]
+        yield from _compare(tree, plan, before_it, list(other))
 
 
 def _is_kept(setting: AlternateSetting, planned: PlannedConfiguration) -> bool:

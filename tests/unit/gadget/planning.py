@@ -7,6 +7,7 @@ from gadgetip.gadget.backends.functionfs import FUNCTIONFS
 from gadgetip.gadget.backends.gadgetfs import GADGETFS, with_limit
 from gadgetip.gadget.udc_models import DUMMY_HCD, UDC_MODELS, UdcModel
 from gadgetip.profiles import (
+    GENERIC,
     EndpointWish,
     GadgetWishes,
     IdentityWishes,
@@ -35,12 +36,11 @@ def plan(
     model: UdcModel = DUMMY_HCD,
     backends: tuple[Capabilities, ...] = STOCK,
     *,
-    profile: Profile | None = None,
+    profile: Profile = GENERIC,
     udc_speed: Speed = Speed.UNKNOWN,
 ) -> Plan:
     """The plan for a controller of which everything is known."""
-    wishes = {} if profile is None else {"profile": profile}
-    return make_plan(tree, known(model), backends, udc_speed=udc_speed, **wishes)
+    return make_plan(tree, known(model), backends, profile=profile, udc_speed=udc_speed)
 
 
 def functionfs(

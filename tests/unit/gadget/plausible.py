@@ -82,8 +82,8 @@ def _configurations(draw: st.DrawFn, value: int, speed: Speed) -> Configuration:
     settings: list[AlternateSetting] = []
     for position, number in enumerate(numbers):
         own = addresses[position * 2 : position * 2 + 2]
-        for alternate in range(draw(st.sampled_from([1, 1, 1, 3]))):
-            settings.append(draw(_setting(number, alternate, own, speed)))
+        count = draw(st.sampled_from([1, 1, 1, 3]))
+        settings += [draw(_setting(number, alternate, own, speed)) for alternate in range(count)]
     leading: tuple[Descriptor, ...] = (OTG,) if draw(st.integers(0, 5)) == 0 else ()
     if len(numbers) > 1 and draw(st.booleans()):
         leading = (

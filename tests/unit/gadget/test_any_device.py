@@ -16,7 +16,7 @@ from tests.emulated.devices import DEVICES
 from tests.unit.usb import strategies
 from tests.unit.usb.examples import CONFIGURATIONS
 
-from .devices import device, emulated
+from .devices import configuration, device, emulated, endpoint, interface
 from .host_view import unnamed_differences
 from .planning import REBUILT, STOCK
 from .plausible import plausible_devices
@@ -67,9 +67,9 @@ def carried(own: Configuration, planned: PlannedConfiguration) -> Iterator[tuple
         number, alternate = setting.interface, setting.alternate
         if number not in planned.interfaces or (alternate and not planned.data):
             continue
-        for endpoint in setting.endpoints:
-            if moves_data(endpoint):
-                yield number, alternate, endpoint.address
+        for each in setting.endpoints:
+            if moves_data(each):
+                yield number, alternate, each.address
 
 
 def moves_data(endpoint: Endpoint) -> bool:
@@ -152,3 +152,15 @@ def test_a_plan_takes_no_time(tree: DeviceTree, model: UdcModel) -> None:
     before = time.process_time()
     make_plan(tree, model, STOCK)
     assert time.process_time() - before < PROCESSOR_LIMIT_S
+
+
+@pytest.mark.parametrize("backends", [STOCK[:1], REBUILT[1:]], ids=["functionfs", "gadgetfs"])
+def test_64_kilobytes_of_settings_take_no_time_either(backends: tuple[Capabilities, ...]) -> None:
+    settings = [
+        interface(n, 1, alternate=a) + endpoint(0x81 + n) for n in range(15) for a in range(256)
+    ]
+    tree = device(configuration(*settings, interfaces=15))
+    before = time.process_time()
+    made = make_plan(tree, UNKNOWN_UDC, backends)
+    assert time.process_time() - before < 10 * PROCESSOR_LIMIT_S
+    assert bool(made.refusals) is (backends != STOCK[:1])

@@ -6,13 +6,12 @@ from pathlib import Path
 import pytest
 
 from gadgetip.errors import GadgetipError, PrerequisiteError
-from gadgetip.gadget import configfs, make_plan
+from gadgetip.gadget import configfs
 from gadgetip.gadget.configfs import ConfigfsGadget, require_configfs
-from gadgetip.gadget.udc_models import DUMMY_HCD
-from gadgetip.usb import Speed
 
-from .devices import device, stick, strings
+from .devices import device, emulated, stick, strings
 from .kernel_tree import KernelTree
+from .planning import functionfs
 
 
 @pytest.fixture
@@ -24,11 +23,11 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KernelTree:
 
 def made(instances: list[str] | None = None) -> ConfigfsGadget:
     data = bytearray(stick())
-    data[6] = 4
+    data[5], data[6] = 3, 4
     texts = strings({1: "SanDisk", 2: "Ultra \u00e9", 3: "4C53", 4: "both\n"}, (0x0409, 0x0407))
-    plan = make_plan(device(bytes(data), texts=texts), Speed.HIGH, DUMMY_HCD)
+    plan = functionfs(device(bytes(data), texts=texts))
     gadget = ConfigfsGadget("dummy_udc.1")
-    gadget.make(plan.identity, plan.speed, 3, instances or ["x", "f"])
+    gadget.make(plan, {3: instances or ["x", "f"]})
     return gadget
 
 
@@ -59,6 +58,20 @@ def test_functions_are_linked_in_their_order(tree: KernelTree) -> None:
     configuration = gadget.path / "configs" / "replica.3"
     assert (configuration / "ffs.x").readlink() == gadget.path / "functions" / "ffs.x"
     assert (configuration / "ffs.f").readlink() == gadget.path / "functions" / "ffs.f"
+
+
+def test_each_configuration_has_its_own_functions(tree: KernelTree) -> None:
+    plan = functionfs(emulated("two-configurations"))
+    gadget = ConfigfsGadget("dummy_udc.1")
+    gadget.make(plan, {1: ["f1"], 2: ["f2"]})
+    for value, attributes, text in ((1, "0x80", "Echo"), (2, "0xa0", "Keyboard")):
+        gadget.link(value, [f"f{value}"])
+        configuration = gadget.path / "configs" / f"replica.{value}"
+        assert (configuration / "bmAttributes").read_text() == attributes
+        assert (configuration / "strings/0x409/configuration").read_text() == text
+        assert [p.name for p in configuration.iterdir() if p.is_symlink()] == [f"ffs.f{value}"]
+    gadget.remove()
+    assert list(tree.root.iterdir()) == []
 
 
 def test_binding_and_unbinding(tree: KernelTree) -> None:

@@ -2,14 +2,13 @@
 
 import struct
 
-from gadgetip.gadget import make_plan
 from gadgetip.gadget.ffs_descriptors import filler_blob, function_blob, strings_blob
 from gadgetip.gadget.steering import EndpointRequest
-from gadgetip.gadget.udc_models import DUMMY_HCD
 from gadgetip.usb import Descriptor, Direction, Speed, TransferType
 from tests.unit.usb.examples import BOT_HIGH_SPEED
 
 from .devices import HS_STICK
+from .planning import functionfs, only
 
 MAGIC_V2, STRINGS_MAGIC = 3, 2
 FULL, HIGH, SUPER = 1, 2, 4
@@ -17,8 +16,7 @@ FLAGS = 64 | 128
 
 
 def test_descriptors_at_each_speed() -> None:
-    plan = make_plan(HS_STICK, Speed.HIGH, DUMMY_HCD)
-    blob = function_blob(plan.descriptors, FLAGS)
+    blob = function_blob(only(functionfs(HS_STICK)).descriptors, FLAGS)
     full = BOT_HIGH_SPEED[9:].replace(b"\x00\x02\x00", b"\x40\x00\x00")
     assert blob == (
         struct.pack("<IIIII", MAGIC_V2, len(blob), FULL | HIGH | FLAGS, 3, 3)

@@ -4,27 +4,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gadgetip.gadget import Severity, make_plan
+from gadgetip.gadget import Plan, Severity
 from gadgetip.gadget.deviations import Deviation
 from gadgetip.gadget.identity import MAX_STRING_BYTES, Identity
-from gadgetip.gadget.udc_models import DUMMY_HCD, UNKNOWN_UDC
-from gadgetip.usb import DeviceDescriptor, Speed, StringTable
+from gadgetip.gadget.udc_models import DUMMY_HCD, DWC3, UDC_MODELS, UdcModel
+from gadgetip.usb import DeviceDescriptor, StringTable
 
 from .devices import DEVICE, UAS_STICK, device, stick, strings
+from .planning import functionfs, gadgetfs, only, texts
 
 
 def identity(
-    texts: StringTable | None = None,
-    descriptor: DeviceDescriptor = DEVICE,
-    *,
-    attributes: int = 0x80,
-    power: int = 50,
+    table: StringTable | None = None, descriptor: DeviceDescriptor = DEVICE
 ) -> tuple[Identity, list[Deviation]]:
-    data = bytearray(stick())
-    data[7], data[8] = attributes, power
-    made = make_plan(device(bytes(data), texts=texts, descriptor=descriptor), Speed.HIGH, DUMMY_HCD)
+    made = functionfs(device(stick(), texts=table, descriptor=descriptor))
     assert made.refusals == ()
     return made.identity, list(made.deviations)
+
+
+def powered(attributes: int, power: int) -> Plan:
+    data = bytearray(stick())
+    data[7], data[8] = attributes, power
+    return functionfs(device(bytes(data)))
 
 
 def test_the_devices_own() -> None:
@@ -62,15 +63,46 @@ def test_a_version_that_is_no_decimal_number(own: int, shown: int) -> None:
     ],
 )
 def test_power(attributes: int, power: int, shown: int, text: str) -> None:
-    made, deviations = identity(attributes=attributes, power=power)
-    assert made.max_power_ma == shown
-    assert [d.reason for d in deviations] == ([text] if text else [])
-    assert made.bmAttributes == attributes
+    made = powered(attributes, power)
+    assert only(made).max_power_ma == shown
+    assert [d.reason for d in made.deviations] == ([text] if text else [])
+    assert only(made).bmAttributes == attributes
+
+
+def test_more_power_than_can_be_said_is_no_cosmetic_difference() -> None:
+    assert [d.severity for d in powered(0x80, 255).deviations] == [Severity.DEGRADED]
+    assert [d.severity for d in powered(0x80, 0).deviations] == [Severity.INFO]
 
 
 def test_power_at_superspeed_is_counted_in_8_ma() -> None:
-    assert make_plan(UAS_STICK, Speed.SUPER, UNKNOWN_UDC).identity.max_power_ma == 896
-    assert make_plan(UAS_STICK, Speed.HIGH, DUMMY_HCD).identity.max_power_ma == 500
+    assert only(functionfs(UAS_STICK, DWC3)).max_power_ma == 896
+    assert only(functionfs(UAS_STICK, DUMMY_HCD)).max_power_ma == 500
+
+
+def test_reserved_bits_are_made_true_and_told() -> None:
+    made = powered(0x5F, 50)
+    assert only(made).bmAttributes == 0xC0
+    assert texts(made, Severity.INFO) == [
+        "bmAttributes: reserved bits are as the specification has them: 0xc0 for 0x5f"
+    ]
+
+
+@pytest.mark.parametrize("model", UDC_MODELS, ids=lambda model: str(model.name))
+@pytest.mark.parametrize("bcd_usb", [0x0110, 0x0200, 0x0201, 0x0210, 0x0320])
+def test_the_version_of_usb_is_the_kernels(model: UdcModel, bcd_usb: int) -> None:
+    tree = device(stick(), descriptor=DEVICE.replace(bcdUSB=bcd_usb))
+    for make, shown in ((functionfs, 0x0210 if model is DWC3 else 0x0200), (gadgetfs, 0x0200)):
+        told = [d for d in make(tree, model).deviations if d.subject == "bcdUSB"]
+        assert bool(told) is (shown != bcd_usb)
+        assert all(f"0x{shown:04x} for 0x{bcd_usb:04x}" in each.reason for each in told)
+
+
+def test_a_binary_object_store() -> None:
+    tree = device(stick(), bos=bytes.fromhex("050f050000"))
+    none = "BOS descriptor: the kernel makes none at this speed"
+    assert none in texts(functionfs(tree), Severity.INFO)
+    assert none in texts(gadgetfs(tree, DWC3), Severity.INFO)
+    assert "BOS descriptor: the kernel's own" in texts(functionfs(tree, DWC3), Severity.INFO)
 
 
 # --- strings --------------------------------------------------------------------------------
@@ -126,10 +158,10 @@ def test_long_strings_are_cut_between_characters(text: str, shown: str) -> None:
 def test_interface_and_configuration_strings_are_disarmed_too() -> None:
     data = bytearray(stick())
     data[6], data[9 + 8] = 4, 5
-    texts = strings({1: "m", 2: "p", 3: "s", 4: "conf\x1b[0m\n", 5: "iface\0\r"})
-    made = make_plan(device(bytes(data), texts=texts), Speed.HIGH, DUMMY_HCD)
-    assert made.identity.configuration_strings == {0x0409: "conf[0m"}
-    assert made.interface_strings == {0x0409: ("iface",)}
+    table = strings({1: "m", 2: "p", 3: "s", 4: "conf\x1b[0m\n", 5: "iface\0\r"})
+    planned = only(functionfs(device(bytes(data), texts=table)))
+    assert planned.strings == {0x0409: "conf[0m"}
+    assert planned.interface_strings == {0x0409: ("iface",)}
 
 
 @pytest.mark.parametrize(
@@ -149,8 +181,8 @@ def test_interface_and_configuration_strings_are_disarmed_too() -> None:
 def test_languages_that_the_kernel_takes(langids: tuple[int, ...], shown: tuple[int, ...]) -> None:
     made, deviations = identity(strings({1: "m", 2: "p", 3: "s"}, langids))
     assert tuple(made.strings) == shown
-    for texts in made.strings.values():
-        assert texts == {"manufacturer": "m", "product": "p", "serialnumber": "s"}
+    for named in made.strings.values():
+        assert named == {"manufacturer": "m", "product": "p", "serialnumber": "s"}
     told = [str(d) for d in deviations if d.subject == "languages"]
     assert bool(told) is (langids not in {shown, ()})
     assert all(f"0x{lang:04x}" in told[0] for lang in (*langids, *shown) if told)

@@ -1,13 +1,16 @@
-"""Whole devices on whole controllers: what is built, what differs, what is refused and why."""
+"""Whole devices on whole controllers: which backend, which speed, what differs, what is refused."""
+
+from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
 
-from gadgetip.errors import RefusedError
-from gadgetip.gadget import Deviation, Plan, Severity, make_plan
+from gadgetip.errors import UsageError
+from gadgetip.gadget import Deviation, KernelVersion, Severity, make_plan
+from gadgetip.gadget.backends.functionfs import FUNCTIONFS
 from gadgetip.gadget.udc_models import (
     DUMMY_HCD,
     DWC2_BCM2835,
+    DWC3,
     MUSB_AM335X,
     UDC_MODELS,
     UNKNOWN_UDC,
@@ -15,9 +18,8 @@ from gadgetip.gadget.udc_models import (
     UdcModel,
 )
 from gadgetip.pump import Shaping
-from gadgetip.usb import DeviceTree, Direction, Speed, StringTable, TransferType
-from tests.unit.usb import strategies
-from tests.unit.usb.examples import BOT_HIGH_SPEED, KEYBOARD, SERIAL_COMPOSITE
+from gadgetip.usb import Direction, Speed, TransferType
+from tests.unit.usb.examples import BOT_HIGH_SPEED, KEYBOARD
 
 from .devices import (
     CAMERA,
@@ -29,55 +31,141 @@ from .devices import (
     UAS_STICK,
     configuration,
     device,
+    emulated,
     endpoint,
     interface,
     stick,
-    strings,
 )
+from .planning import REBUILT, STOCK, data, functionfs, only, plan, sizes, texts, wishing
 
 DEGRADED, INFO, REFUSED = Severity.DEGRADED, Severity.INFO, Severity.REFUSED
 
 
-def plan(tree: DeviceTree, model: UdcModel = DUMMY_HCD, speed: Speed = Speed.HIGH) -> Plan:
-    return make_plan(tree, speed, model)
+# --- which backend --------------------------------------------------------------------------
 
 
-def texts(made: Plan, severity: Severity) -> list[str]:
-    return [str(deviation) for deviation in made.with_severity(severity)]
+@pytest.mark.parametrize("backends", [STOCK, REBUILT])
+@pytest.mark.parametrize("model", UDC_MODELS, ids=lambda model: str(model.name))
+def test_an_ordinary_stick_is_built_on_functionfs(model: UdcModel, backends: object) -> None:
+    assert plan(HS_STICK, model, STOCK if backends is STOCK else REBUILT).backend == "functionfs"
 
 
-def data(made: Plan, speed: Speed) -> bytes:
-    return b"".join(descriptor.data for descriptor in made.descriptors[speed])
+@pytest.mark.parametrize("name", ["cdc-acm", "usb-midi", "composite", "interface-gaps"])
+def test_what_functionfs_cannot_show_is_built_on_gadgetfs(name: str) -> None:
+    made = plan(emulated(name))
+    assert (made.backend, made.with_severity(DEGRADED), made.refusals) == ("gadgetfs", (), ())
 
 
-def sizes(made: Plan, speed: Speed) -> list[tuple[int, int, int]]:
-    return [(r.address, r.device_max_packet, r.host_max_packet) for r in made.routes[speed]]
+@pytest.mark.parametrize("name", ["functionfs", "gadgetfs"])
+def test_a_backend_can_be_forced(name: str) -> None:
+    assert plan(HS_STICK, profile=wishing(backend=name)).backend == name
+
+
+def test_a_forced_backend_is_not_replaced_where_it_refuses() -> None:
+    made = plan(SERIAL, profile=wishing(backend="functionfs"))
+    assert made.backend == "functionfs"
+    assert [refusal.subject for refusal in made.refusals] == ["interface 1"] * 2
+
+
+def test_a_backend_that_does_not_exist() -> None:
+    with pytest.raises(UsageError, match=r"no backend moon\. There are: functionfs, gadgetfs"):
+        plan(HS_STICK, profile=wishing(backend="moon"))
+
+
+def test_a_backend_that_cannot_be_used_is_passed_over() -> None:
+    backends = (FUNCTIONFS.without("no configfs here"), STOCK[1])
+    assert plan(HS_STICK, backends=backends).backend == "gadgetfs"
+
+
+def test_a_second_replica_on_gadgetfs_is_refused() -> None:
+    taken = STOCK[1].without("in use by another gadgetip: a system has one such replica")
+    made = plan(emulated("cdc-acm"), backends=(STOCK[0], taken))
+    assert "gadgetfs: in use by another gadgetip: a system has one such replica" in [
+        *texts(made, REFUSED)
+    ]
+
+
+def test_where_nobody_can_the_mildest_refusal_speaks_and_names_the_others() -> None:
+    made = plan(CAMERA)
+    assert made.backend == "gadgetfs"
+    (other,) = [d for d in made.with_severity(INFO) if d.subject == "functionfs"]
+    assert other.reason.startswith("would not do either: interface 0: FunctionFS takes no cs")
+    assert other.reason.endswith("more)")
+
+
+def test_the_first_of_equals_is_taken() -> None:
+    twin = replace(FUNCTIONFS, name="twin")
+    assert plan(HS_STICK, backends=(FUNCTIONFS, twin)).backend == "functionfs"
+    assert plan(HS_STICK, backends=(twin, FUNCTIONFS)).backend == "twin"
+
+
+# --- what is said of the circumstances ------------------------------------------------------
+
+
+def test_an_unknown_controller_is_guessed_and_said() -> None:
+    made = make_plan(HS_STICK, UNKNOWN_UDC, STOCK)
+    assert texts(made, INFO) == [
+        "controller: this controller is not in the table: its endpoints are a guess"
+    ]
+    assert made.refusals == ()
+
+
+@pytest.mark.parametrize(
+    ("version", "told"), [("5.15.0-rpi", True), ("6.1", False), ("7.0", False)]
+)
+def test_an_old_kernel_is_told(version: str, told: bool) -> None:
+    made = make_plan(HS_STICK, DUMMY_HCD, STOCK, kernel=KernelVersion.parse(version))
+    subjects = [deviation.subject for deviation in made.with_severity(DEGRADED)]
+    assert subjects == (["kernel"] if told else [])
+
+
+def test_what_the_worker_is_told() -> None:
+    profile = wishing()
+    gadget = replace(profile.gadget, forward_reset=False)
+    link = replace(profile.link, control_timeout_ms=1500)
+    made = plan(HS_STICK, profile=replace(profile, gadget=gadget, link=link))
+    assert (made.forward_reset, made.control_limit_s) == (False, 1.5)
+    assert (plan(HS_STICK).forward_reset, plan(HS_STICK).control_limit_s) == (True, 5.0)
 
 
 # --- sticks ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("model", UDC_MODELS)
+@pytest.mark.parametrize("model", [m for m in UDC_MODELS if m is not DWC3 and m is not MUSB_AM335X])
 def test_a_high_speed_stick_is_itself(model: UdcModel) -> None:
-    made = plan(HS_STICK, model)
+    made, planned = plan(HS_STICK, model), only(plan(HS_STICK, model))
     assert made.deviations == ()
-    assert (made.backend, made.speed, made.configuration_value) == ("functionfs", Speed.HIGH, 1)
-    assert list(made.descriptors) == [Speed.FULL, Speed.HIGH]
+    assert (made.backend, made.speed, planned.value) == ("functionfs", Speed.HIGH, 1)
+    assert list(planned.descriptors) == [Speed.FULL, Speed.HIGH]
     assert data(made, Speed.HIGH) == BOT_HIGH_SPEED[9:]
     assert data(made, Speed.FULL) == BOT_HIGH_SPEED[9:].replace(b"\x00\x02\x00", b"\x40\x00\x00")
     assert sizes(made, Speed.HIGH) == [(0x81, 512, 512), (0x02, 512, 512)]
     assert sizes(made, Speed.FULL) == [(0x81, 512, 64), (0x02, 512, 64)]
-    assert {route.shaping for route in made.routes[Speed.HIGH]} == {Shaping.BOT}
-    assert [route.host_address for route in made.routes[Speed.HIGH]] == [0x81, 0x02]
-    assert made.interfaces == (0,)
-    assert made.refusals == ()
+    assert {route.shaping for route in planned.routes[Speed.HIGH]} == {Shaping.BOT}
+    assert [route.host_address for route in planned.routes[Speed.HIGH]] == [0x81, 0x02]
+    assert planned.interfaces == (0,)
+
+
+def test_a_controller_that_may_send_no_empty_packets() -> None:
+    assert texts(plan(HS_STICK, MUSB_AM335X), INFO) == [
+        (
+            "endpoint 0x81: the driver of musb-am335x says of itself that it sends no zero-length "
+            "packets: not verified on hardware"
+        )
+    ]
+
+
+def test_a_controller_that_could_do_superspeed_shows_it() -> None:
+    assert texts(plan(HS_STICK, DWC3), INFO) == [
+        "bcdUSB: the kernel writes 0x0210 for 0x0200 and makes a BOS descriptor"
+    ]
 
 
 def test_a_full_speed_stick_stays_full_speed() -> None:
     made = plan(FS_STICK, DWC2_BCM2835)
     assert made.deviations == ()
     assert made.speed is Speed.FULL
-    assert list(made.descriptors) == list(made.routes) == [Speed.FULL]
+    assert list(only(made).descriptors) == list(only(made).routes) == [Speed.FULL]
 
 
 def test_a_full_speed_stick_where_the_speed_cannot_be_capped() -> None:
@@ -91,50 +179,59 @@ def test_a_full_speed_stick_where_the_speed_cannot_be_capped() -> None:
 
 
 def test_a_full_speed_controller_that_cannot_be_capped_needs_not_be() -> None:
-    assert plan(FS_STICK, MUSB_AM335X, Speed.FULL).speed is Speed.FULL
+    assert plan(FS_STICK, MUSB_AM335X, udc_speed=Speed.FULL).speed is Speed.FULL
 
 
-def test_a_superspeed_stick_with_uas_becomes_bulk_only_at_high_speed() -> None:
-    made = plan(UAS_STICK, DWC2_BCM2835)
+def test_a_superspeed_stick_with_uas_becomes_bulk_only_on_functionfs() -> None:
+    made = functionfs(UAS_STICK, DWC2_BCM2835)
     assert made.speed is Speed.HIGH
     assert texts(made, DEGRADED) == [
-        "interface 0: only its default setting is offered, not 1 (08/06/62)",
         "speed: 480 Mbit/s instead of the device's 5000 Mbit/s: the controller can do no more",
+        "interface 0: only its default setting is offered, not 1 (08/06/62)",
+        "bMaxPower: the replica says 500 mA, the device 896 mA",
     ]
     assert texts(made, INFO) == [
         "bcdUSB: the kernel writes 0x0200 for 0x0320",
-        "bMaxPower: the replica says 500 mA, the device 896 mA",
         "BOS descriptor: the kernel makes none at this speed",
     ]
     assert data(made, Speed.HIGH) == BOT_HIGH_SPEED[9:]
     assert sizes(made, Speed.HIGH) == [(0x81, 1024, 512), (0x02, 1024, 512)]
-    assert made.identity.max_power_ma == 500
+    assert only(made).max_power_ma == 500
 
 
 def test_at_superspeed_companions_go_along_and_nothing_is_burnt() -> None:
-    made = plan(UAS_STICK, UNKNOWN_UDC, Speed.SUPER)
+    made = functionfs(UAS_STICK, DWC3)
     assert made.speed is Speed.SUPER
     assert data(made, Speed.SUPER) == bytes.fromhex(
         "090400000208065000 07058102000400 06300f000000 07050202000400 06300f000000"
     )
     assert data(made, Speed.HIGH) == BOT_HIGH_SPEED[9:]
     # A filler has SuperSpeed descriptors: at that speed the host would see it.
-    assert made.fillers == ()
+    assert only(made).fillers == ()
     assert texts(made, DEGRADED) == [
         "interface 0: only its default setting is offered, not 1 (08/06/62)",
-        "endpoint 0x02: becomes 0x01: unknown cannot be made to choose this number",
+        "endpoint 0x02: becomes 0x01: dwc3 cannot be made to choose this number",
     ]
-    assert [route.host_address for route in made.routes[Speed.SUPER]] == [0x81, 0x01]
-    assert made.identity.max_power_ma == 896
+    assert "BOS descriptor: the kernel's own" in texts(made, INFO)
+    assert [route.host_address for route in only(made).routes[Speed.SUPER]] == [0x81, 0x01]
+    assert only(made).max_power_ma == 896
+
+
+def test_a_backend_may_be_slower_than_the_controller() -> None:
+    made = plan(UAS_STICK, DWC3, STOCK[1:])
+    assert (made.speed, texts(made, DEGRADED)[0]) == (
+        Speed.HIGH,
+        "speed: 480 Mbit/s instead of the device's 5000 Mbit/s: gadgetfs can do no more",
+    )
 
 
 def test_fillers_reach_the_addresses_of_the_device() -> None:
     made = plan(device(stick(0x83, 0x02)))
     assert made.deviations == ()
-    assert [(f.direction, f.transfer_type) for f in made.fillers] == [
+    assert [(f.direction, f.transfer_type) for f in only(made).fillers] == [
         (Direction.IN, TransferType.BULK)
     ] * 6
-    assert [route.host_address for route in made.routes[Speed.HIGH]] == [0x83, 0x02]
+    assert [route.host_address for route in only(made).routes[Speed.HIGH]] == [0x83, 0x02]
 
 
 def test_addresses_that_cannot_be_reached_are_told() -> None:
@@ -143,16 +240,8 @@ def test_addresses_that_cannot_be_reached_are_told() -> None:
         "endpoint 0x8f: becomes 0x81: dwc2-bcm2835 cannot be made to choose this number",
         "endpoint 0x0f: becomes 0x01: dwc2-bcm2835 cannot be made to choose this number",
     ]
-    routes = made.routes[Speed.HIGH]
+    routes = only(made).routes[Speed.HIGH]
     assert [(r.address, r.host_address) for r in routes] == [(0x8F, 0x81), (0x0F, 0x01)]
-
-
-def test_an_unknown_controller_is_guessed_and_said() -> None:
-    made = plan(HS_STICK, UNKNOWN_UDC)
-    assert texts(made, INFO) == [
-        "endpoints: this controller is not in the table: the addresses are a guess"
-    ]
-    assert made.refusals == ()
 
 
 @pytest.mark.parametrize("speed", [Speed.UNKNOWN, Speed.WIRELESS])
@@ -162,7 +251,12 @@ def test_a_device_of_unknown_speed_is_taken_for_high_speed(speed: Speed) -> None
     assert sizes(made, Speed.FULL) == [(0x81, 512, 64), (0x02, 512, 64)]
 
 
-# --- others ---------------------------------------------------------------------------------
+@pytest.mark.parametrize("udc_speed", [Speed.LOW, Speed.WIRELESS])
+def test_a_speed_that_no_controller_has_is_not_believed(udc_speed: Speed) -> None:
+    assert plan(HS_STICK, udc_speed=udc_speed) == plan(HS_STICK)
+
+
+# --- low speed, wakeup ----------------------------------------------------------------------
 
 
 def test_a_low_speed_keyboard_becomes_full_speed() -> None:
@@ -173,59 +267,37 @@ def test_a_low_speed_keyboard_becomes_full_speed() -> None:
         "bMaxPacketSize0: the controller's 64 instead of 8",
     ]
     assert data(made, Speed.FULL) == KEYBOARD[9:]
-    (route,) = made.routes[Speed.FULL]
+    (route,) = only(made).routes[Speed.FULL]
     assert (route.shaping, route.window_urbs, route.transfer_bytes) == (Shaping.INTERRUPT, 2, 8)
     assert route.interval == 10  # milliseconds at the device
 
 
-@pytest.mark.parametrize("model", UDC_MODELS)
-def test_no_replica_claims_to_wake_the_host(model: UdcModel) -> None:
-    made = plan(KEYBOARD_LS, model, Speed.FULL)
-    assert not made.identity.bmAttributes & 0x20
-    assert [d.subject for d in made.with_severity(DEGRADED)] == ["remote wakeup"]
+@pytest.mark.parametrize("model", UDC_MODELS, ids=lambda model: str(model.name))
+def test_wakeup_is_claimed_where_it_can_be_signalled(model: UdcModel) -> None:
+    made = plan(KEYBOARD_LS, model)
+    assert made.backend == "functionfs"
+    assert bool(only(made).bmAttributes & 0x20) is made.remote_wakeup is model.can_signal_wakeup
+    told = [text for text in texts(made, DEGRADED) if text.startswith("remote wakeup")]
+    assert told == (
+        []
+        if model.can_signal_wakeup
+        else [
+            f"remote wakeup: {model.name} cannot signal it, so the replica does not claim it",
+        ]
+    )
     assert "remote wakeup" not in {d.subject for d in plan(HS_STICK, model).deviations}
 
 
-def test_a_serial_port_is_refused_and_each_descriptor_named() -> None:
-    assert texts(plan(SERIAL), REFUSED) == [
-        f"interface 1: FunctionFS takes no cs interface descriptor (type 0x24, {size} bytes) "
-        "in class 02"
-        for size in (5, 5, 4, 5)
+def test_gadgetfs_claims_no_wakeup() -> None:
+    made = plan(KEYBOARD_LS, DUMMY_HCD, STOCK[1:])
+    assert not made.remote_wakeup
+    assert only(made).data[Speed.FULL][7] == 0x80
+    assert texts(made, DEGRADED) == [
+        "remote wakeup: gadgetfs refuses it, so the replica does not claim it"
     ]
 
 
-def test_a_camera_is_refused() -> None:
-    made = plan(CAMERA)
-    assert not made.descriptors
-    assert not made.routes
-    subjects = {deviation.subject for deviation in made.refusals}
-    assert subjects == {"interface 0", "interface 1"}
-    assert any("cs endpoint descriptor (type 0x25, 5 bytes)" in r for r in texts(made, REFUSED))
-
-
-def test_isochronous_and_control_endpoints_are_refused_by_name() -> None:
-    tree = device(configuration(interface(0, 2), endpoint(0x81, 1, 192, 1), endpoint(0x02, 0, 64)))
-    refusals = texts(plan(tree, USBIP_VUDC), REFUSED)
-    assert "endpoint 0x81: isochronous endpoints are not carried yet" in refusals
-    assert "endpoint 0x02: FunctionFS has no control endpoint but endpoint 0" in refusals
-
-
-def test_more_endpoints_than_the_controller_has() -> None:
-    tree = device(
-        configuration(interface(0, 9), *(endpoint(0x81 + n) for n in range(8)), endpoint(0x01))
-    )
-    assert texts(plan(tree, DWC2_BCM2835), REFUSED) == [
-        "endpoints: the device has 8 IN endpoints, dwc2-bcm2835 has room for 7 of them"
-    ]
-    assert plan(tree, USBIP_VUDC).refusals == ()
-
-
-def test_two_endpoints_of_the_same_address_are_refused() -> None:
-    addresses = (0x81, 0x86, 0x8B, 0x82, 0x87)
-    tree = device(configuration(interface(0, 5), *map(endpoint, addresses)))
-    assert "endpoints: dummy_hcd would give two of them the same address" in texts(
-        plan(tree), REFUSED
-    )
+# --- packets of another size ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -244,202 +316,29 @@ def test_packets_of_another_size_need_a_shaper_that_knows_transfers(
     assert refusals == (expected if shown else [])
 
 
-# --- what FunctionFS carries ----------------------------------------------------------------
+# --- counts ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("triple", "kind", "length", "carried"),
-    [
-        ((3, 0, 0), 0x21, 9, True),
-        ((3, 0, 0), 0x21, 12, False),  # two report descriptors
-        ((0x0B, 0, 0), 0x21, 54, True),
-        ((0x0B, 0, 0), 0x21, 9, False),
-        ((0xFE, 1, 2), 0x21, 9, True),
-        ((0xFE, 1, 2), 0x21, 7, False),  # DFU 1.0
-        ((0xFE, 2, 0), 0x21, 9, False),
-        ((0xFF, 0, 0), 0x21, 9, False),
-        ((3, 0, 0), 0x22, 9, False),
-        ((2, 2, 1), 0x24, 5, False),
-        ((0xFF, 0, 0), 0x41, 4, False),
-    ],
-)
-def test_class_specific_descriptors(
-    triple: tuple[int, int, int], kind: int, length: int, carried: bool
-) -> None:
-    extra = bytes((length, kind)) + bytes(length - 2)
-    tree = device(configuration(interface(0, 0, triple), extra))
-    refusals = plan(tree).refusals
-    assert (not refusals) is carried
-    if not carried:
-        (refusal,) = refusals
-        assert refusal.subject == "interface 0"
-        assert f"(type 0x{kind:02x}, {length} bytes) in class {triple[0]:02x}" in refusal.reason
-
-
-@pytest.mark.parametrize(
-    ("descriptors", "problem"),
-    [
-        ([b"\x0a" + interface(0, 0)[1:] + b"\0"], "interface descriptor (type 0x04, 10 bytes)"),
-        ([interface(0, 1), b"\x08" + endpoint(0x81)[1:] + b"\0"], "endpoint .*0x05, 8 bytes"),
-        (
-            [interface(0, 1), endpoint(0x81), b"\x07\x30" + bytes(5)],
-            "endpoint companion descriptor (type 0x30, 7 bytes)",
-        ),
-        ([b"\x09\x0b" + bytes(7), interface(0, 0)], "interface association descriptor of 9 bytes"),
-    ],
-)
-def test_standard_descriptors_of_another_length(descriptors: list[bytes], problem: str) -> None:
-    """Legal, kept by the parser, and refused by the kernel with the whole set."""
-    refusals = texts(plan(device(configuration(*descriptors))), REFUSED)
-    assert len(refusals) == 1
-    words = problem.split(".*")
-    assert all(word in refusals[0] for word in words), refusals
-
-
-def test_an_audio_endpoint_is_two_bytes_longer_and_carried() -> None:
-    long = b"\x09" + endpoint(0x81)[1:] + b"\0\0"
-    assert plan(device(configuration(interface(0, 1), long))).refusals == ()
-
-
-# --- configurations and interfaces ----------------------------------------------------------
-
-
-def test_nothing_to_rebuild() -> None:
-    with pytest.raises(RefusedError, match="the device has no configuration"):
-        plan(device())
-
-
-def test_a_configuration_without_interfaces_is_refused() -> None:
-    tree = device(configuration(interfaces=0))
-    assert texts(plan(tree), REFUSED) == ["configuration: it has no interface"]
-
-
-def test_a_configuration_that_nobody_can_choose_is_refused() -> None:
-    data = bytearray(stick())
-    data[5] = 0
-    assert texts(plan(device(bytes(data))), REFUSED) == [
-        "configuration: its bConfigurationValue is 0, by which nobody can choose it"
-    ]
-
-
-def test_only_the_first_configuration_is_offered() -> None:
-    other = bytearray(stick())
-    other[5] = 2
-    made = plan(device(stick(), bytes(other)))
-    assert texts(made, DEGRADED) == ["configurations: the first of 2 is offered"]
-    assert made.configuration_value == 1
-
-
-def test_interfaces_with_gaps_are_renumbered_and_told() -> None:
+def test_more_endpoints_than_the_controller_has_are_counted() -> None:
     tree = device(
-        configuration(
-            interface(2, 1), endpoint(0x81), interface(5, 1), endpoint(0x82), interfaces=2
-        )
+        configuration(interface(0, 9), *(endpoint(0x81 + n) for n in range(8)), endpoint(0x01))
     )
-    made = plan(tree, DWC2_BCM2835)
-    assert made.interfaces == (2, 5)
-    assert texts(made, DEGRADED) == [
-        "interface 2: the kernel numbers interfaces without gaps: it becomes 0",
-        "interface 5: the kernel numbers interfaces without gaps: it becomes 1",
-    ]
-    assert [route.interface for route in made.routes[Speed.HIGH]] == [2, 5]
+    count = "endpoints: the device has 8 IN endpoints, dwc2-bcm2835 has room for 7 of them"
+    for backends in (STOCK, STOCK[:1], STOCK[1:]):
+        assert count in texts(plan(tree, DWC2_BCM2835, backends), REFUSED)
+    assert plan(tree, USBIP_VUDC).refusals == ()
 
 
-def test_an_otg_descriptor_is_left_out() -> None:
-    tree = device(configuration(b"\x03\x09\x03", interface(0, 0)))
-    made = plan(tree)
-    assert texts(made, INFO) == ["OTG descriptor: left out: the replica has no OTG role"]
-    assert data(made, Speed.HIGH) == interface(0, 0)
-
-
-def test_an_association_goes_along_wherever_it_stands() -> None:
-    first = bytes((8, 0x0B, 0, 1, 0xFF, 0, 0, 0))
-    second = bytes((8, 0x0B, 1, 1, 0xFF, 0, 0, 0))
-    parts = [first, interface(0, 0), second, interface(1, 0)]
-    made = plan(device(configuration(*parts, interfaces=2)))
-    assert data(made, Speed.HIGH) == data(made, Speed.FULL) == b"".join(parts)
-
-
-def test_shapers_by_class_and_endpoint() -> None:
-    storage = (8, 6, 0x50)
-    cases = [
-        (storage, [(0x81, 2), (0x02, 2)], ["bot", "bot"]),
-        (storage, [(0x81, 2), (0x02, 2), (0x83, 3)], ["bot", "bot", "interrupt"]),
-        (storage, [(0x81, 2)], ["packet"]),  # half a pair is none
-        (storage, [(0x81, 2), (0x82, 2), (0x02, 2)], ["packet"] * 3),
-        ((8, 6, 0x62), [(0x81, 2), (0x02, 2)], ["packet", "packet"]),  # UAS
-        ((8, 4, 0), [(0x81, 2), (0x02, 2), (0x83, 3)], ["packet", "packet", "interrupt"]),  # CBI
-        ((0xFF, 6, 0x50), [(0x81, 2), (0x02, 2)], ["packet", "packet"]),
-    ]
-    for triple, endpoints, expected in cases:
-        tree = device(
-            configuration(
-                interface(0, len(endpoints), triple),
-                *(
-                    endpoint(address, kind, 512 if kind == 2 else 64, 4)
-                    for address, kind in endpoints
-                ),
+def test_more_fifo_than_the_controller_has_is_counted() -> None:
+    three_packets = endpoint(0x81, 3, 0x1400, 1)  # three of 1024 bytes a microframe
+    tree = device(configuration(interface(0, 1), three_packets))
+    for backends in (STOCK[:1], STOCK[1:]):
+        assert texts(plan(tree, DWC2_BCM2835, backends), REFUSED) == [
+            (
+                "endpoints: IN endpoints that need 3072 bytes of FIFO or more: the device has 1, "
+                "dwc2-bcm2835 has room for 0"
             )
-        )
-        made = plan(tree, USBIP_VUDC)
-        assert [route.shaping.value for route in made.routes[Speed.HIGH]] == expected
-
-
-# --- strings --------------------------------------------------------------------------------
-
-
-def test_strings_go_where_the_kernel_will_look_for_them() -> None:
-    first, second = bytearray(interface(0, 0)), bytearray(interface(1, 0))
-    first[8], second[8] = 9, 5
-    association = bytes((8, 0x0B, 0, 2, 0xFF, 0, 0, 7))
-    data = bytearray(configuration(association, bytes(first), bytes(second), interfaces=2))
-    data[6] = 4
-    names = {1: "maker", 2: "thing", 3: "serial", 4: "the configuration", 5: "B", 7: "F", 9: "A"}
-    tree = device(bytes(data), texts=strings(names, (0x0409, 0x0407)))
-    made = plan(tree)
-    assert made.interface_strings == {0x0409: ("B", "F", "A"), 0x0407: ("B", "F", "A")}
-    assert made.identity.configuration_strings == {
-        0x0409: "the configuration",
-        0x0407: "the configuration",
-    }
-    out = made.descriptors[Speed.HIGH]
-    assert [d.data[-1] for d in out] == [2, 3, 1]  # the function's own numbers
-    assert texts(made, INFO) == [
-        "interface 0: iInterface is string index 7 instead of 9",
-    ]
-
-
-def test_a_string_that_the_device_names_and_does_not_give() -> None:
-    first = bytearray(interface(0, 0))
-    first[8] = 9
-    made = plan(device(configuration(bytes(first)), texts=strings({2: "thing"})))
-    assert made.descriptors[Speed.HIGH][0].data[8] == 0
-    assert made.identity.strings == {0x0409: {"product": "thing"}}
-    assert "interface 0: iInterface is string index 0 instead of 9" in texts(made, INFO)
-
-
-# --- any device -----------------------------------------------------------------------------
-
-
-@settings(strategies.unhurried, max_examples=20)
-@given(strategies.devices())
-def test_any_device_gets_a_plan_or_a_reason(tree: DeviceTree) -> None:
-    for model, speed in ((DWC2_BCM2835, Speed.HIGH), (MUSB_AM335X, Speed.FULL)):
-        try:
-            made = make_plan(tree, speed, model)
-        except RefusedError:
-            assert not tree.configurations
-            continue
-        for deviation in made.deviations:
-            assert str(deviation).isprintable()
-        if made.refusals:
-            continue
-        assert max(made.descriptors) == made.speed <= speed
-        for each in made.descriptors:
-            # The kernel wants the same endpoints in the same order at every speed.
-            assert [r.address for r in made.routes[each]] == [
-                r.address for r in made.routes[made.speed]
-            ]
+        ]
 
 
 def test_a_deviation_in_one_line() -> None:
@@ -447,17 +346,8 @@ def test_a_deviation_in_one_line() -> None:
     assert [str(severity) for severity in Severity] == ["info", "degraded", "refused"]
 
 
-def test_no_strings_at_all() -> None:
-    made = plan(device(stick(), texts=StringTable()))
-    assert made.identity.strings == {}
-    assert texts(made, INFO) == [
-        f"{name}: string index 0 instead of {own}"
-        for name, own in (("iManufacturer", 1), ("iProduct", 2), ("iSerialNumber", 3))
-    ]
-    silent = DEVICE.replace(iManufacturer=0, iProduct=0, iSerialNumber=0)
-    assert plan(device(stick(), texts=StringTable(), descriptor=silent)).deviations == ()
-
-
-def test_the_composite_example_is_refused_for_its_serial_port_alone() -> None:
-    tree = device(SERIAL_COMPOSITE)
-    assert {deviation.subject for deviation in plan(tree, USBIP_VUDC).refusals} == {"interface 1"}
+def test_what_a_plan_costs() -> None:
+    made = plan(device(BOT_HIGH_SPEED, descriptor=DEVICE.replace(bcdUSB=0x0110)))
+    assert made.cost == (0, 0, 1)
+    worse = replace(made, deviations=(*made.deviations, Deviation(REFUSED, "all", "bad")))
+    assert worse.cost == (1, 0, 1) > made.cost

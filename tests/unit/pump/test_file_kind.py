@@ -1,4 +1,4 @@
-"""Whose a file is, and what GadgetFS's need: on ordinary files, which say the same to AIO."""
+"""Whose a file is, and what follows from it: on ordinary files."""
 
 import asyncio
 import os
@@ -23,29 +23,6 @@ def test_an_ordinary_file_is_nothing_special(tmp_path: Path) -> None:
 def test_what_is_no_file() -> None:
     with pytest.raises(OSError, match="fstatfs"):
         FileKind.of(-1)
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 64, 512])
-def test_a_read_in_two_buffers_is_one_piece(tmp_path: Path, size: int) -> None:
-    whole = bytes(n % 251 for n in range(size))
-    path = tmp_path / "file"
-    path.write_bytes(whole)
-
-    async def scenario() -> None:
-        queue = RequestQueue(8, Batch())
-        queue.attach()
-        number = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-        replica = ReplicaEndpoint(queue, number, is_in=False, kind=FileKind.GADGETFS)
-        got: list[tuple[int, bytes]] = []
-        for _ in range(3):
-            replica.read(size, lambda error, data: got.append((error, bytes(data))))
-        async with asyncio.timeout(LIMIT_S):
-            await replica.drained()
-        assert got == [(0, whole)] * 3
-        queue.close()
-        os.close(number)
-
-    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -74,6 +51,7 @@ def test_a_halt_behind_a_write_that_may_still_be_in_a_fifo(
         loop = asyncio.get_running_loop()
         before = loop.time()
         await replica.halt()  # an ordinary file takes what would halt an endpoint
+        replica.close()
         queue.close()
         os.close(number)
         return loop.time() - before

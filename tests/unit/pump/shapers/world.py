@@ -342,6 +342,9 @@ class HostEnd(ReplicaEndpoint):
         await _wait(lambda: self._unfinished == 0)
         self.halted = True
 
+    def close(self) -> None:
+        assert self._unfinished == 0, "closed with requests under way"
+
     # --- the host ---------------------------------------------------------------------------
 
     def disable(self) -> None:
