@@ -4,11 +4,13 @@ The channel is also the leash: when one end closes, the other process is dead.
 """
 
 import json
+import select
 import socket
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 
 MAX_MESSAGE_BYTES = 64 * 1024
+ENDING_LIMIT_S = 2.0
 
 
 class Word(StrEnum):
@@ -48,9 +50,15 @@ class Channel:
         return self._end.fileno()
 
     def send(self, word: Word, text: str = "") -> None:
-        """Send a message; a dead or stuck reader loses it, for nobody could act on the error."""
+        """Send a message; a dead or stuck reader loses it, for nobody could act on the error.
+
+        How it ended is worth a wait.
+        """
+        data = json.dumps(asdict(Message(word, text[:4096]))).encode()
+        if word in {Word.ENDED, Word.LINK_ENDED}:
+            select.select([], [self._end], [], ENDING_LIMIT_S)
         try:
-            self._end.send(json.dumps(asdict(Message(word, text[:4096]))).encode())
+            self._end.send(data)
         except (BlockingIOError, BrokenPipeError, ConnectionResetError):
             return
 

@@ -11,8 +11,9 @@ import os
 import select
 from collections.abc import Callable
 
-from gadgetip.gadget.udc import state_file
+from gadgetip.gadget.udc import driver_file, state_file
 
+DRIVER_POLL_S = 1.0
 CONFIGURED_STATES = frozenset({"configured", "addressed", "suspended"})
 
 
@@ -22,6 +23,7 @@ class ControllerState:
     def __init__(self, udc: str, gone: Callable[[], None]) -> None:
         self._gone = gone
         self._file = os.open(state_file(udc), os.O_RDONLY | os.O_CLOEXEC)
+        self._driver = os.open(driver_file(udc), os.O_RDONLY | os.O_CLOEXEC)
         self._reset_seen = False
         self.look()
 
@@ -29,7 +31,9 @@ class ControllerState:
         """Look at each change (sysfs_notify: POLLPRI, nothing else) on the running event loop."""
         self._poll = select.epoll()
         self._poll.register(self._file, select.EPOLLPRI)
-        asyncio.get_running_loop().add_reader(self._poll.fileno(), self._changed)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._poll.fileno(), self._changed)
+        self._loop.call_later(DRIVER_POLL_S, self._look_at_driver, False)
 
     def look(self) -> None:
         """Look right now; may be called from any thread."""
@@ -49,12 +53,23 @@ class ControllerState:
         """The reset has been acted on."""
         self._reset_seen = False
 
+    def _look_at_driver(self, had_one: bool) -> None:
+        """Whether the controller still has a driver: GadgetFS does not tell that it lost it."""
+        try:
+            has_one = bool(os.pread(self._driver, 64, 0).strip())
+        except OSError:
+            return  # the controller is gone, which its state tells
+        if had_one and not has_one:
+            self._gone()
+            return
+        self._loop.call_later(DRIVER_POLL_S, self._look_at_driver, has_one)
+
     def _changed(self) -> None:
         self._poll.poll(0)
         try:
             os.pread(self._file, 64, 0)
         except OSError:
-            asyncio.get_running_loop().remove_reader(self._poll.fileno())
+            self._loop.remove_reader(self._poll.fileno())
             self._gone()
             return
         self.look()

@@ -160,8 +160,16 @@ class DeviceState:
         except GadgetipError:
             await self._pump.start(self._routes(planned, interface))
             raise
+        before = self._settings.get(interface, 0)
         self._settings[interface] = alternate
-        await self._pump.start(self._routes(planned, interface))
+        try:
+            await self._pump.start(self._routes(planned, interface))
+        except GadgetipError:
+            # The host sees a stall and stays where it was, and so does the device.
+            self._settings[interface] = before
+            await self._choose_at_device(interface, planned.frozen.get(interface, before))
+            await self._pump.start(self._routes(planned, interface))
+            raise
 
     def _routes(self, planned: PlannedConfiguration, interface: int) -> tuple[EndpointRoute, ...]:
         alternate = self._settings.get(interface, 0)

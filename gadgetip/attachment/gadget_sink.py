@@ -28,6 +28,7 @@ from gadgetip.gadget import (
     list_udcs,
     make_plan,
 )
+from gadgetip.gadget.backends.gadgetfs import DRIVER as GADGETFS_DRIVER
 from gadgetip.gadget.configfs import GADGET_PREFIX
 from gadgetip.link import HostAddress
 from gadgetip.profiles import Profile
@@ -143,7 +144,7 @@ def _choose_udc(name: str | None) -> Udc:
         try:
             return choose_udc(name)
         except PrerequisiteError:
-            ours = any(map(_is_ours, list_udcs()))
+            ours = any(_is_ours(u) or u.owner == GADGETFS_DRIVER for u in list_udcs())
             if not ours or time.monotonic() >= deadline:
                 raise
         time.sleep(0.05)

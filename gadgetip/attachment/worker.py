@@ -15,7 +15,9 @@ import contextlib
 import logging
 import os
 import pwd
+import resource
 import signal
+import sys
 import threading
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -34,6 +36,7 @@ log = logging.getLogger(__name__)
 STOP_LIMIT_S = 3.0
 DECONFIGURED_AFTER_S = 0.3
 WAKEUP_POLL_S = 0.02
+SWITCH_INTERVAL_S = 0.0005
 UNPRIVILEGED_USER = "nobody"
 
 
@@ -128,6 +131,12 @@ class Worker:
             raise GadgetipError("the worker is ending") from None
         return work.answer.result()
 
+    def lost(self, setup: SetupPacket) -> None:
+        """Say that a request of the host was lost."""
+        text = f"a control request was lost, though the host was told that it succeeded: {setup}"
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self.noticed, text)
+
     # --- what the host does, in order ---------------------------------------------------------
 
     async def _follow(self) -> None:
@@ -151,7 +160,11 @@ class Worker:
     async def _heard(self, work: _Event) -> None:
         event = work.event
         if event is HostEvent.ENABLE:
-            if self._device.configuration == work.configuration:
+            self._disables += 1
+            self._suspended = False
+            # A reset is one even where the kernel dropped its DISABLE for the ENABLE behind it.
+            chosen_again = self._device.configuration == work.configuration
+            if chosen_again and not self._controller.reset_seen:
                 await self._device.settings_chosen()
             else:
                 await self._device.configure(work.configuration)
@@ -160,9 +173,14 @@ class Worker:
             if self._device.configuration in {0, work.configuration}:
                 await self._device.disabled()
                 self._disables += 1
+                self._suspended = False
                 self._spawn(self._deconfigured_later(self._disables))
         elif event is HostEvent.DISCONNECT:
+            self._suspended = False
             await self._device.disabled()
+        elif event is HostEvent.DECONFIGURED:
+            if work.configuration == self._disables and not self._controller.reset_seen:
+                await self._device.deconfigured()
         elif event is HostEvent.SUSPEND:
             self._suspended = True
             if self._replica.wakeup is not None:
@@ -175,8 +193,7 @@ class Worker:
     async def _deconfigured_later(self, disables: int) -> None:
         """A disabled replica that was not reset, and is not enabled again, was deconfigured."""
         await asyncio.sleep(DECONFIGURED_AFTER_S)
-        if disables == self._disables and not self._controller.reset_seen:
-            await self._device.deconfigured()
+        self._work.put_nowait(_Event(HostEvent.DECONFIGURED, disables))
 
     async def _wake_host_up_for_data(self, wakeup: int) -> None:
         """Wake a host that sleeps as soon as the device has something to say (USB 2.0, 7.1.7.7)."""
@@ -245,6 +262,10 @@ def run_worker(urbs: UrbStream, replica: Replica, plan: Plan, keeper: Channel) -
     """The whole life of the worker process; returns its exit status."""
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
+    # Endpoint 0 has a thread that must not wait for the others (`gadgetip.gadget.gadgetfs_events`).
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_RTPRIO, (1, 1))
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     _drop_privileges()
 
     async def live() -> None:

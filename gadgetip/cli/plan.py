@@ -18,7 +18,7 @@ from gadgetip.cli.arguments import (
 )
 from gadgetip.cli.output import Output, common_options, describe
 from gadgetip.cli.plan_text import plan_as_json, plan_lines
-from gadgetip.errors import ExitStatus, GadgetipError, UsageError
+from gadgetip.errors import ExitStatus, GadgetipError, PrerequisiteError, UsageError
 from gadgetip.gadget import (
     BACKENDS,
     UDC_MODELS,
@@ -35,7 +35,7 @@ from gadgetip.gadget import (
 from gadgetip.link import HostAddress
 from gadgetip.profiles import Profile
 from gadgetip.remote import DeviceSelector, find_and_import
-from gadgetip.usb import DeviceTree, infer_speed, parse_device_file, with_placeholder_strings
+from gadgetip.usb import DeviceTree, Speed, infer_speed, parse_device_file, with_placeholder_strings
 
 MAX_FILE_BYTES = 1 << 20
 
@@ -107,6 +107,7 @@ def plan(
             [each.declared() for each in BACKENDS.values()],
             profile=profile,
             kernel=version,
+            udc_speed=controller.maximum_speed if controller else Speed.UNKNOWN,
         )
     where = controller.name if controller else "a controller of this kind"
     status = _status(made)
@@ -142,7 +143,7 @@ def _controller(name: str | None) -> Udc:
     udcs = list_udcs()
     models = ", ".join(model.name for model in UDC_MODELS)
     if not udcs:
-        raise UsageError(
+        raise PrerequisiteError(
             "this machine has no USB device controller: name the kind of another one with "
             f"--udc-model ({models})"
         )

@@ -106,8 +106,33 @@ def plan_function(
         frozen=kept.frozen,
         strings=texts.configuration,
         fillers=search.fillers,
+        filler_addresses=search.filler_addresses,
         interface_strings=texts.interfaces,
     )
+
+
+def note_what_functions_lose(
+    tree: DeviceTree, model: UdcModel, deviations: list[Deviation]
+) -> None:
+    """List what is lost of any device, because the kernel composes the replica."""
+    if model.is_otg:
+        deviations.append(
+            Deviation(
+                Severity.DEGRADED,
+                "OTG descriptor",
+                "the kernel adds one, because this controller can be a host as well: set its "
+                "dr_mode to peripheral",
+            )
+        )
+    if tree.ms_os_vendor_code is not None:
+        deviations.append(
+            Deviation(
+                Severity.DEGRADED,
+                "Microsoft OS descriptor",
+                "its extended properties do not come through: FunctionFS takes their wIndex for "
+                "an interface",
+            )
+        )
 
 
 def _descriptors(
@@ -276,6 +301,7 @@ class AddressSearch:
         steering = steer(model, wanted, max_fillers=MAX_FILLERS_EACH if may_fill else 0)
         self.fillers = steering.fillers
         self.addresses: dict[int, int] = {}
+        self.filler_addresses: tuple[int, ...] = ()
         for (address, _), got in zip(wanted, steering.addresses, strict=True):
             self.addresses[address] = address if got is None else got
             if got is not None and got != address:
@@ -284,6 +310,9 @@ class AddressSearch:
                     f"endpoint 0x{address:02x}",
                     f"becomes 0x{got:02x}: {model.name} cannot be made to choose this number",
                 )
+        own = {at_host & 0x0F: address for address, at_host in self.addresses.items()}
+        burnt = autoconfigure(model, steering.fillers)
+        self.filler_addresses = tuple(own.get((each or 0) & 0x0F, 0) for each in burnt)
         if None in steering.addresses:
             self._refuse_for_want_of_endpoints(wanted)
             return

@@ -18,9 +18,7 @@ import errno
 import logging
 import os
 import signal
-import struct
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,7 +34,6 @@ from gadgetip.usb import Direction, Recipient, SetupPacket
 log = logging.getLogger(__name__)
 
 EVENT_BYTES = 12
-NOT_YET_BOUND_S = 0.002
 
 
 class HostEvent(Enum):
@@ -48,6 +45,8 @@ class HostEvent(Enum):
     """FunctionFS: it has not any more; a reset, a deconfiguration or an unplug."""
     DISCONNECT = auto()
     """GadgetFS: a reset or an unplug."""
+    DECONFIGURED = auto()
+    """Nobody tells: it was disabled, and neither reset nor enabled again."""
     SUSPEND = auto()
     RESUME = auto()
     GONE = auto()
@@ -62,6 +61,9 @@ class HostHandler(Protocol):
 
     def request(self, setup: SetupPacket, data: bytes) -> bytes:
         """Carry a control request; a `GadgetipError` stalls it."""
+
+    def lost(self, setup: SetupPacket) -> None:
+        """The host was told that this request succeeded, and its data never came here."""
 
 
 class HostEvents(ABC):
@@ -99,14 +101,11 @@ class HostEvents(ABC):
             except OSError as error:
                 # EIDRM: the host gave up and sent another SETUP; ESHUTDOWN: it is gone.
                 log.debug("endpoint 0: %s", error)
-                self._after(error)
+                self._is_passing(error)
 
     def _is_passing(self, error: OSError) -> bool:
         """Whether events go on after this failure to read one."""
         return error.errno in {errno.EIDRM, errno.EINTR, errno.EAGAIN}
-
-    def _after(self, error: OSError) -> None:  # noqa: B027 (most dialects need nothing)
-        """A request failed on its way to the host."""
 
     @abstractmethod
     def _take(self, data: bytes) -> None:
@@ -115,21 +114,27 @@ class HostEvents(ABC):
     def _answer(self, setup: SetupPacket) -> None:
         if setup.direction is Direction.OUT and setup.wLength:
             data = self._ep0.read(setup.wLength) or b""
-            try:
-                self._handler.request(setup, data)
-            except GadgetipError as error:
-                log.warning("the host was told that this succeeded: %s: %s", setup, error)
+            self._answer_out(setup, data)
             return
         try:
             answer = self._handler.request(setup, b"")
         except GadgetipError as error:
             log.info("%s: %s", setup, error)
-            self._ep0.halt(setup.bmRequestType)
+            self._stall(setup)
             return
         if setup.direction is Direction.IN:
             self._ep0.write(answer[: setup.wLength])
         else:
             self._ep0.read(0)
+
+    def _stall(self, setup: SetupPacket) -> None:
+        self._ep0.halt(setup.bmRequestType)
+
+    def _answer_out(self, setup: SetupPacket, data: bytes) -> None:
+        try:
+            self._handler.request(setup, data)
+        except GadgetipError as error:
+            log.warning("the host was told that this succeeded: %s: %s", setup, error)
 
 
 class FunctionFsEvents(HostEvents):
@@ -166,79 +171,23 @@ class FunctionFsEvents(HostEvents):
         index = setup.wIndex & 0xFF
         if setup.recipient is Recipient.INTERFACE and index < len(self._interfaces):
             own = self._interfaces[index]
-        elif setup.recipient is Recipient.ENDPOINT and 0 < index <= len(self._addresses):
+        elif (
+            setup.recipient is Recipient.ENDPOINT
+            and 0 < index <= len(self._addresses)
+            and self._addresses[index - 1]
+        ):
             own = self._addresses[index - 1]
         else:
             return setup
         return replace(setup, wIndex=setup.wIndex & 0xFF00 | own)
 
 
-class GadgetFsEvents(HostEvents):
-    """The dialect of GadgetFS (drivers/usb/gadget/legacy/inode.c, `ep0_read`).
+class FillerEvents(FunctionFsEvents):
+    """A filler: what happens to the replica its function tells; here are stray requests alone.
 
-    SET_CONFIGURATION and SET_INTERFACE arrive as requests. Until the gadget is bound a read fails
-    with EINVAL. When a SETUP was cancelled by another one, the state is that of the new one, whose
-    event has not been read: any read would be taken for its data stage. It is stalled, and stalled
-    again when its event comes, so that both sides are in step; the host asks again.
+    FunctionFS matches a request to an endpoint by its number, whichever way that goes.
     """
 
-    _EVENT = struct.Struct("<8sI")
-    _DISCONNECT, _SETUP, _SUSPEND = 2, 3, 4
-
-    def __init__(self, file: int) -> None:
-        super().__init__(file)
-        self._out_of_step = False
-        self._suspended = False
-
-    def _is_passing(self, error: OSError) -> bool:
-        if error.errno == errno.EINVAL:
-            time.sleep(NOT_YET_BOUND_S)
-            return True
-        if error.errno == errno.EIDRM:
-            self._resynchronise()
-            return True
-        return super()._is_passing(error)
-
-    def _after(self, error: OSError) -> None:
-        if error.errno == errno.EIDRM:
-            self._resynchronise()
-
-    def _resynchronise(self) -> None:
-        try:
-            os.write(self._file, b"")
-        except OSError as error:
-            log.debug("endpoint 0 out of step: %s", error)
-        self._out_of_step = True
-
     def _take(self, data: bytes) -> None:
-        value, kind = self._EVENT.unpack(data)
-        if self._suspended and kind != self._SUSPEND:
-            # Nothing tells of a resume; what the host does next does.
-            self._suspended = False
-            self._handler.event(HostEvent.RESUME, 0)
-        if kind == self._SETUP:
-            setup = SetupPacket.unpack(value)
-            if self._out_of_step:
-                self._out_of_step = False
-                self._ep0.halt(setup.bmRequestType)
-            else:
-                self._answer(setup)
-        elif kind == self._DISCONNECT:
-            self._out_of_step = False
-            self._handler.event(HostEvent.DISCONNECT, 0)
-        elif kind == self._SUSPEND:
-            self._suspended = True
-            self._handler.event(HostEvent.SUSPEND, 0)
-
-    def _answer(self, setup: SetupPacket) -> None:
-        if setup.direction is Direction.IN and not setup.wLength:
-            # An IN request without data is acknowledged by a write of nothing here.
-            try:
-                self._handler.request(setup, b"")
-            except GadgetipError as error:
-                log.info("%s: %s", setup, error)
-                self._ep0.halt(setup.bmRequestType)
-            else:
-                self._ep0.write(b"")
-            return
-        super()._answer(setup)
+        if data[8] == SETUP:
+            super()._take(data)

@@ -7,16 +7,19 @@ deviations: differences that the host will see, each with its severity, the desc
 concerns and the reason. A plan with a deviation of severity `refused` is never built.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from gadgetip.errors import RefusedError, UsageError
 from gadgetip.gadget.capabilities import OLDEST_KERNEL, Capabilities, Form, KernelVersion
 from gadgetip.gadget.deviations import Deviation, Severity
-from gadgetip.gadget.function_form import plan_function
+from gadgetip.gadget.function_form import note_what_functions_lose, plan_function
 from gadgetip.gadget.identity import KernelStrings, note_missing_bos, note_what_the_kernel_sets
 from gadgetip.gadget.overrides import override_identity
 from gadgetip.gadget.planned import Plan, PlannedConfiguration
+from gadgetip.gadget.profile_checks import note_unknown_wishes, refuse_impossible_shapers
+from gadgetip.gadget.qualifier import note_qualifier
 from gadgetip.gadget.raw_form import BCD_USB, plan_raw
 from gadgetip.gadget.settings import KeptSettings, keep_settings
 from gadgetip.gadget.shaping import RouteMaker
@@ -26,6 +29,10 @@ from gadgetip.pump import Shaping
 from gadgetip.usb import Configuration, DeviceTree, Speed
 
 AUTO = "auto"
+RAW_CONTROL_LIMIT_S = 4.5
+"""Less than the 5 s of a patient host: a request that the host gives up leaves GadgetFS out of step
+(`gadgetip.gadget.host_events`)."""
+
 _SIGNALLED = {Speed.FULL, Speed.HIGH, Speed.SUPER, Speed.SUPER_PLUS}
 OPAQUE_TO_SIZES = {Shaping.PACKET, Shaping.INTERRUPT, Shaping.UAS}
 """Shapers that know nothing of where a transfer ends, so that packets must have one size."""
@@ -96,6 +103,7 @@ def _candidate(
     _refuse_empty(kept, deviations)
     if backend.form is Form.FUNCTION:
         own_strings = {}
+        note_what_functions_lose(tree, model, deviations)
         strings = KernelStrings(tree, speed, model, deviations)
         identity = strings.identity
         planned = [
@@ -117,7 +125,10 @@ def _candidate(
         planned = [
             plan_raw(tree, each, speeds, model, backend, make_routes, deviations) for each in kept
         ]
+    note_qualifier(tree, backend.form, speed, len(configurations), model, deviations)
+    note_unknown_wishes(profile, configurations, deviations)
     for each in planned:
+        refuse_impossible_shapers(each.routes.get(speed, ()), deviations)
         _check_routes(each, speed, model, deviations)
     return Plan(
         backend=backend.name,
@@ -134,7 +145,10 @@ def _candidate(
         own_strings=own_strings,
         remote_wakeup=any(each.bmAttributes & 0x20 for each in planned),
         forward_reset=profile.gadget.forward_reset,
-        control_limit_s=profile.link.control_timeout_ms / 1000,
+        control_limit_s=min(
+            profile.link.control_timeout_ms / 1000,
+            RAW_CONTROL_LIMIT_S if backend.form is Form.RAW else math.inf,
+        ),
     )
 
 

@@ -23,6 +23,9 @@ class PlannedConfiguration:
     to the device's alternate setting that the host sees as its only one. `refused_settings` are
     the (interface, alternate setting) that the host sees and cannot choose.
 
+    A filler's endpoint may have the number of a real one that goes the other way, and would catch
+    its class requests: `filler_addresses` are those endpoints of the device, 0 for none.
+
     `fillers` and `interface_strings` are for backends where the kernel composes the configuration,
     `endpoint_files` for those that open the controller's endpoints by name.
     """
@@ -38,6 +41,7 @@ class PlannedConfiguration:
     refused_settings: frozenset[tuple[int, int]] = frozenset()
     strings: dict[int, str] = field(default_factory=dict)
     fillers: tuple[EndpointRequest, ...] = ()
+    filler_addresses: tuple[int, ...] = ()
     interface_strings: dict[int, tuple[str, ...]] = field(default_factory=dict)
     endpoint_files: dict[EndpointKey, str] = field(default_factory=dict)
     endpoint_descriptors: dict[EndpointKey, dict[Speed, bytes]] = field(default_factory=dict)

@@ -73,6 +73,11 @@ def state_file(udc: str) -> Path:
     return SYSFS_UDC / udc / "state"
 
 
+def driver_file(udc: str) -> Path:
+    """The file that names what drives the controller; empty when nothing does."""
+    return SYSFS_UDC / udc / "function"
+
+
 def current_speed(udc: str) -> Speed:
     """The speed of the link to the host, `Speed.UNKNOWN` without one."""
     return _speed(_read(SYSFS_UDC / udc / "current_speed"))
@@ -86,17 +91,19 @@ def _read_udc(path: Path, owners: dict[str, str]) -> Udc:
         current_speed=_speed(_read(path / "current_speed")),
         maximum_speed=_speed(_read(path / "maximum_speed")),
         owner=owners.get(path.name) or (function or None),
-        model=_model_of(path / "device"),
+        model=_model_of(path),
     )
 
 
-def _model_of(device: Path) -> UdcModel:
-    """The model, with what this very controller's device tree knows better."""
+def _model_of(udc: Path) -> UdcModel:
+    """The model, with what this very controller and its device tree know better."""
+    device = udc / "device"
     model = with_tx_fifos(
         model_of_driver(_driver_of(device)), _bytes(device / "of_node/g-tx-fifo-size")
     )
     compatible = _bytes(device / "of_node/compatible").decode("ascii", "replace").split("\0")
-    return replace(model, assumed=assumption(model, compatible))
+    otg = _read(udc / "is_otg") == "1"
+    return replace(model, assumed=assumption(model, compatible), is_otg=otg)
 
 
 def _bytes(path: Path) -> bytes:

@@ -65,7 +65,7 @@ class UdcModel:
     endpoint bounds all packets of one microframe together, not each.
 
     `compatible` are the device-tree names of the chips that the numbers are known for, `assumed`
-    what is assumed of others, in words.
+    what is assumed of others, in words. `is_otg`: a live one that can be a host as well.
     """
 
     name: str
@@ -84,6 +84,7 @@ class UdcModel:
     fifo_holds_microframe: bool = False
     compatible: tuple[str, ...] = ()
     assumed: str = ""
+    is_otg: bool = False
 
     def numbers(self, direction: Direction) -> list[int]:
         """The numbers of its endpoints in one direction, ascending."""

@@ -15,6 +15,7 @@ back by a signal: the call ends with EINTR. A process that is killed ends it cle
 """
 
 import asyncio
+import contextlib
 import ctypes
 import errno
 import queue
@@ -80,7 +81,8 @@ class BlockingFile:
     def _interrupt(self) -> None:
         """It may come before the thread is inside of the call: so, again until it is out."""
         if self._thread.is_alive() and self._thread.ident is not None:
-            signal.pthread_kill(self._thread.ident, INTERRUPT)
+            with contextlib.suppress(ProcessLookupError):
+                signal.pthread_kill(self._thread.ident, INTERRUPT)
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:

@@ -128,10 +128,13 @@ class PythonPump:
                 for shaper in claimed:
                     if shaper in self._shapers:
                         shaper.start()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._control_limit_s
         limit_s, idle_s = fence_limits(setup)
         if limit_s:
-            await self.fence(limit_s, idle_s)
-        return await self._urbs.control(setup, data, limit_s=self._control_limit_s)
+            # The host has one limit for both, the wait for its data and for the answer.
+            await self.fence(min(limit_s, self._control_limit_s / 2), idle_s)
+        return await self._urbs.control(setup, data, limit_s=deadline - loop.time())
 
     async def fence(
         self, limit_s: float = CHANGE_LIMIT_S, idle_s: float | None = CHANGE_IDLE_S

@@ -52,7 +52,10 @@ MAX_LANGUAGES = 2
 
 MAX_STRINGS = 64
 BOS_FROM_BCD_USB = 0x0201
-MS_OS_FROM_BCD_USB = 0x0200
+FROM_BCD_USB_2 = 0x0200
+"""Older devices know neither the device qualifier nor Microsoft's string."""
+
+QUALIFIER_BYTES = 10
 BOS_HEADER_BYTES = 5
 
 _GONE = frozenset({-errno.ESHUTDOWN, -errno.ENODEV})
@@ -94,7 +97,8 @@ async def read_device_tree(urbs: UrbStream, speed: Speed) -> DeviceTree:
         strings=strings,
         speed=speed,
         bos=bos,
-        ms_os_vendor_code=await _ms_os(reader) if device.bcdUSB >= MS_OS_FROM_BCD_USB else None,
+        ms_os_vendor_code=await _ms_os(reader) if device.bcdUSB >= FROM_BCD_USB_2 else None,
+        qualifier=await _qualifier(reader) if device.bcdUSB >= FROM_BCD_USB_2 else b"",
     )
 
 
@@ -153,6 +157,14 @@ async def _bos(reader: _Reader) -> bytes:
         log.info("the BOS descriptor is not the same twice")
         return b""
     return bos
+
+
+async def _qualifier(reader: _Reader) -> bytes:
+    """The device qualifier; a device that knows one speed refuses (USB 2.0, 9.6.2)."""
+    try:
+        return await reader.descriptor(DescriptorType.DEVICE_QUALIFIER, 0, QUALIFIER_BYTES)
+    except (StallError, ControlTimeoutError):
+        return b""
 
 
 async def _ms_os(reader: _Reader) -> int | None:

@@ -33,6 +33,7 @@ class DeviceTree:
     speed: Speed = Speed.UNKNOWN
     bos: bytes = b""  # the binary object store (USB 3.2 §9.6.2), uninterpreted
     ms_os_vendor_code: int | None = None  # of its Microsoft OS 1.0 string, if it has one
+    qualifier: bytes | None = None  # its device qualifier, empty if refused; None: nobody asked
 
     def configuration(self, value: int) -> Configuration:
         """The configuration that SET_CONFIGURATION calls `value`."""

@@ -32,7 +32,7 @@ from gadgetip.gadget.backends.system_calls import (
 from gadgetip.gadget.capabilities import Capabilities, Form
 from gadgetip.gadget.configfs import ConfigfsGadget, require_configfs
 from gadgetip.gadget.ffs_descriptors import filler_blob, function_blob, strings_blob
-from gadgetip.gadget.host_events import FunctionFsEvents
+from gadgetip.gadget.host_events import FillerEvents, FunctionFsEvents
 from gadgetip.gadget.planned import Plan, PlannedConfiguration
 from gadgetip.gadget.udc import SYSFS_UDC
 from gadgetip.pump import EndpointRoute
@@ -110,11 +110,11 @@ class FunctionFsBackend(Backend):
         """Make the gadget, mount FunctionFS, write the descriptors, open the files."""
         instances = {each.value: self._instances(each) for each in plan.configurations}
         self._gadget.make(plan, instances)
-        events = []
+        events: list[FunctionFsEvents] = []
         files: dict[int, dict[int, int]] = {}
         for each in plan.configurations:
-            event, files[each.value] = self._build_function(each, plan.speed)
-            events.append(event)
+            heard, files[each.value] = self._build_function(each, plan.speed)
+            events.extend(heard)
         for value, names in instances.items():
             self._gadget.link(value, names)
         wakeup = None
@@ -145,11 +145,13 @@ class FunctionFsBackend(Backend):
 
     def _build_function(
         self, planned: PlannedConfiguration, speed: Speed
-    ) -> tuple[FunctionFsEvents, dict[int, int]]:
+    ) -> tuple[list[FunctionFsEvents], dict[int, int]]:
+        events: list[FunctionFsEvents] = []
         if planned.fillers:
             filler = self._instance("x", planned)
             mount("functionfs", filler, RUN_DIRECTORY / filler)
-            self._open_ep0(filler, filler_blob(planned.fillers), strings_blob({}))
+            ep0 = self._open_ep0(filler, filler_blob(planned.fillers), strings_blob({}))
+            events.append(FillerEvents(ep0, planned.value, (), planned.filler_addresses))
         function = self._instance("c", planned)
         mount("functionfs", function, RUN_DIRECTORY / function)
         ep0 = self._open_ep0(
@@ -163,7 +165,8 @@ class FunctionFsBackend(Backend):
             )
             for position, route in enumerate(planned.routes[speed], 1)
         }
-        return FunctionFsEvents(ep0, planned.value, planned.interfaces, list(files)), files
+        events.append(FunctionFsEvents(ep0, planned.value, planned.interfaces, list(files)))
+        return events, files
 
     def _instances(self, planned: PlannedConfiguration) -> list[str]:
         """Its function instances in the order in which the kernel is to bind them."""

@@ -33,10 +33,11 @@ from gadgetip.gadget.backends.system_calls import (
     load_module,
     mount,
     require_root,
+    unload_module,
     unmount,
 )
 from gadgetip.gadget.capabilities import Capabilities, Form
-from gadgetip.gadget.host_events import GadgetFsEvents
+from gadgetip.gadget.gadgetfs_events import GadgetFsEvents
 from gadgetip.gadget.planned import EndpointKey, Plan, PlannedConfiguration
 from gadgetip.gadget.udc import SYSFS_UDC, current_speed
 from gadgetip.pump import EndpointRoute
@@ -49,6 +50,9 @@ SYSFS_MODULES = Path("/sys/module")
 FILESYSTEMS = Path("/proc/filesystems")
 MOUNTS = Path("/proc/mounts")
 STOCK_LIMIT = 256
+DRIVER = "USB Gadget filesystem"
+"""What `function` of a controller says that GadgetFS drives."""
+
 MOUNT_POINT = RUN_DIRECTORY / "gadgetfs"
 LOCK = RUN_DIRECTORY / "gadgetfs.lock"
 ORPHAN_LIMIT_S = 3.0
@@ -137,8 +141,7 @@ class GadgetFsBackend(Backend):
     def capabilities(cls) -> Capabilities:
         """Find the module that is loaded, or load the larger one, or the distribution's."""
         require_root()
-        if not _is_known() and not load_module(REBUILT_MODULE):
-            load_module(STOCK_MODULE)
+        _load()
         able = with_limit(_limit())
         if not _is_known():
             return able.without("this kernel has no GadgetFS (CONFIG_USB_GADGETFS)")
@@ -150,9 +153,17 @@ class GadgetFsBackend(Backend):
         """Remove our own debris, if nobody alive has it."""
         if _holder():
             return
-        self._parking.clean()
-        with contextlib.suppress(GadgetipError):
-            unmount(MOUNT_POINT)
+        try:
+            self._take_lock()  # or another one would begin under our hands
+        except PrerequisiteError:
+            return
+        try:
+            self._parking.clean()
+            with contextlib.suppress(GadgetipError):
+                unmount(MOUNT_POINT)
+        finally:
+            os.close(self._lock)
+            self._lock = -1
 
     def build(self, plan: Plan, worker_uid: int) -> Replica:
         """Take the lock, park the other controllers and mount GadgetFS."""
@@ -182,7 +193,7 @@ class GadgetFsBackend(Backend):
         finally:
             self._parking.leave()
             self._give_files_to(0)
-        if not (SYSFS_UDC / self.udc / "function").read_text().strip():
+        if (SYSFS_UDC / self.udc / "function").read_text().strip() != DRIVER:
             raise GadgetipError(
                 f"GadgetFS bound another controller than {self.udc}: one became free meanwhile"
             )
@@ -220,6 +231,17 @@ class GadgetFsBackend(Backend):
                 parameter.write_text(str(uid))
 
 
+def _load() -> None:
+    """Load the larger module where there is one, also in the place of an idle smaller one."""
+    if (SYSFS_MODULES / REBUILT_MODULE).is_dir():
+        return
+    is_better = limit_of(_installed()) > STOCK_LIMIT
+    if _is_known() and not (is_better and not _holder() and unload_module(STOCK_MODULE)):
+        return
+    if not load_module(REBUILT_MODULE):
+        load_module(STOCK_MODULE)
+
+
 def with_limit(limit: int) -> Capabilities:
     """GadgetFS whose module ends at `limit` bytes."""
     return Capabilities(
@@ -239,26 +261,31 @@ def limit_here() -> int:
     """The limit of the module that this machine has loaded, or would load."""
     if (SYSFS_MODULES / STOCK_MODULE).is_dir() or (SYSFS_MODULES / REBUILT_MODULE).is_dir():
         return _limit()
+    return limit_of(_installed())
+
+
+def _installed() -> str:
+    """The version of the larger module that is installed, empty without one."""
     try:
-        version = subprocess.run(
+        return subprocess.run(
             ["modinfo", "-F", "version", REBUILT_MODULE],
             check=False,
             capture_output=True,
             text=True,
         ).stdout
     except OSError:
-        return STOCK_LIMIT
-    return _limit_in(version)
+        return ""
 
 
 def _limit() -> int:
     try:
-        return _limit_in((SYSFS_MODULES / REBUILT_MODULE / "version").read_text())
+        return limit_of((SYSFS_MODULES / REBUILT_MODULE / "version").read_text())
     except OSError:
         return STOCK_LIMIT
 
 
-def _limit_in(version: str) -> int:
+def limit_of(version: str) -> int:
+    """The limit that a module's version names, in bytes; the distribution's names none."""
     match = _RBUF.search(version)
     return int(match[1]) if match else STOCK_LIMIT
 
@@ -293,7 +320,7 @@ def _lock_holder() -> str | None:
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return os.pread(file, 32, 0).decode("ascii", "replace").strip()
     finally:

@@ -45,7 +45,10 @@ class Parking:
     def leave(self) -> None:
         """Free every parked controller."""
         while self._parked:
-            _remove(self._parked.pop())
+            try:
+                _remove(self._parked.pop())
+            except GadgetipError as error:
+                log.warning("%s", error)  # the others have to be freed all the same
 
     def clean(self) -> None:
         """Free what a process that died has left parked."""

@@ -25,6 +25,15 @@ def load_module(module: str) -> bool:
     return done.returncode == 0
 
 
+def unload_module(module: str) -> bool:
+    """Unload a kernel module; False where it is in use."""
+    try:
+        done = subprocess.run(["modprobe", "-q", "-r", module], check=False, capture_output=True)
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
 def mount(kind: str, source: str, mount_point: Path) -> None:
     """Mount a filesystem of this kind; raises `GadgetipError` with mount's own words."""
     mount_point.mkdir(parents=True, exist_ok=True)
