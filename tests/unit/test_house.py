@@ -36,6 +36,8 @@ PURE = (
     "gadget/overrides.py",
     "gadget/plan.py",
     "gadget/planned.py",
+    "gadget/profile_checks.py",
+    "gadget/qualifier.py",
     "gadget/raw_form.py",
     "gadget/settings.py",
     "gadget/shaping.py",

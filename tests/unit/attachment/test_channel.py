@@ -1,7 +1,12 @@
+import threading
+import time
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gadgetip.attachment import channel as channel_module
 from gadgetip.attachment.channel import Channel, Message, Word, channel
 
 
@@ -44,6 +49,38 @@ def test_the_end_of_the_other_is_heard(ends: tuple[Channel, Channel]) -> None:
     assert keeper.receive() == Message(Word.ENDED, "last words")
     assert keeper.receive() is None
     keeper.send(Word.STOP)  # nobody is there: no error either
+
+
+@pytest.mark.parametrize("word", [Word.ENDED, Word.LINK_ENDED])
+def test_how_it_ended_is_worth_a_wait(ends: tuple[Channel, Channel], word: Word) -> None:
+    keeper, worker = ends
+    for _ in range(1000):
+        worker.send(Word.NOTICE, "x" * 4096)
+    heard: list[Message] = []
+
+    def read() -> None:
+        while not heard or heard[-1].word is Word.NOTICE:
+            with suppress(BlockingIOError):
+                message = keeper.receive()
+                assert message is not None
+                heard.append(message)
+            time.sleep(0.0005)
+
+    reader = threading.Timer(0.05, read)
+    reader.start()
+    worker.send(word, "why")
+    reader.join(5)
+    assert heard[-1] == Message(word, "why")
+
+
+def test_and_not_for_ever(ends: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_module, "ENDING_LIMIT_S", 0.02)
+    _, worker = ends
+    for _ in range(1000):
+        worker.send(Word.NOTICE, "x" * 4096)
+    before = time.monotonic()
+    worker.send(Word.ENDED, "why")
+    assert 0.01 < time.monotonic() - before < 1
 
 
 def test_a_reader_that_is_stuck_does_not_stop_the_writer(ends: tuple[Channel, Channel]) -> None:

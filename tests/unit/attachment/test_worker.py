@@ -106,6 +106,13 @@ async def serve(worker: Worker, *asks: SetupPacket) -> list[bytes]:
         following.cancel()
 
 
+async def follow_for(worker: Worker, seconds: float) -> None:
+    """Follow the host for a while."""
+    following = worker._spawn(worker._follow())
+    await asyncio.sleep(seconds)
+    following.cancel()
+
+
 def test_a_request_is_answered() -> None:
     _, end = channel()
 
@@ -202,11 +209,87 @@ def test_a_replica_that_stays_disabled_was_deconfigured_unless_it_was_reset(
         worker._controller.look()
         monkeypatch.setattr(Controller, "reset_seen", reset)
         worker.event(HostEvent.DISABLE, 1)
-        await serve(worker, ASKED)
-        await asyncio.sleep(0.1)
+        await follow_for(worker, 0.1)
 
     asyncio.run(follow())
     assert ("deconfigured" in device.told) is not reset
+
+
+def test_a_replica_that_is_enabled_again_at_once_was_not_deconfigured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gadgetip.attachment.worker.DECONFIGURED_AFTER_S", 0.02)
+    _, end = channel()
+    device = Device()
+
+    async def follow() -> None:
+        worker = make_worker(end, device)
+        worker.event(HostEvent.DISABLE, 1)
+        worker.event(HostEvent.ENABLE, 1)
+        await follow_for(worker, 0.1)
+
+    asyncio.run(follow())
+    assert device.told == ["disabled", ("configure", 1)]
+
+
+def test_a_deconfiguration_waits_for_what_the_host_did_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The device is told by the same queue: never in the middle of something else."""
+    monkeypatch.setattr("gadgetip.attachment.worker.DECONFIGURED_AFTER_S", 0.01)
+    _, end = channel()
+
+    class Slow(Device):
+        async def request(self, setup: SetupPacket, data: bytes) -> bytes:
+            await asyncio.sleep(0.1)
+            return await super().request(setup, data)
+
+    device = Slow()
+
+    async def follow() -> None:
+        worker = make_worker(end, device)
+        worker.event(HostEvent.DISABLE, 1)
+        following = worker._spawn(worker._follow())
+        await asyncio.to_thread(worker.request, ASKED, b"")
+        await asyncio.sleep(0.02)
+        following.cancel()
+
+    asyncio.run(follow())
+    assert device.told == ["disabled", ("request", 6), "deconfigured"]
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_an_enable_behind_a_reset_whose_disable_was_dropped_configures_anew(
+    reset: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, end = channel()
+    device = Device()
+
+    async def follow() -> None:
+        worker = make_worker(end, device)
+        worker.event(HostEvent.ENABLE, 1)
+        await follow_for(worker, 0.05)
+        monkeypatch.setattr(Controller, "reset_seen", reset)
+        worker.event(HostEvent.ENABLE, 1)
+        await follow_for(worker, 0.05)
+
+    asyncio.run(follow())
+    assert device.told == [("configure", 1), ("configure", 1) if reset else "settings chosen"]
+
+
+def test_a_lost_request_is_said() -> None:
+    keeper, end = channel()
+
+    async def lose() -> None:
+        worker = make_worker(end)
+        await asyncio.to_thread(worker.lost, SetupPacket(0x21, 0x20, 0, 0, 7))
+        await asyncio.sleep(0)
+
+    asyncio.run(lose())
+    message = keeper.receive()
+    assert message is not None
+    assert message.word is Word.NOTICE
+    assert "was lost, though the host was told that it succeeded" in message.text
 
 
 def test_a_request_after_the_end_is_refused() -> None:

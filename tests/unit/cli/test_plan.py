@@ -327,7 +327,7 @@ def udc(name: str, owner: str | None = None, model: object = DUMMY_HCD) -> Udc:
 @pytest.mark.parametrize(
     ("udcs", "arguments", "status", "said"),
     [
-        ((), [], ExitStatus.USAGE, "this machine has no USB device controller"),
+        ((), [], ExitStatus.PREREQUISITE, "this machine has no USB device controller"),
         ((udc("a"),), [], ExitStatus.DONE, " on a (dummy_hcd): works"),
         ((udc("a", "gadget g"),), [], ExitStatus.DONE, " on a (dummy_hcd): works"),
         ((udc("a"), udc("b")), [], ExitStatus.DONE, " on a (dummy_hcd): works"),

@@ -6,6 +6,7 @@ legacy/inode.c for GadgetFS. `unnamed_differences` then compares field by field 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from gadgetip.gadget import Plan, PlannedConfiguration
 from gadgetip.gadget.udc_models import UdcModel
@@ -100,6 +101,8 @@ def _rewritten(
 
 def unnamed_differences(tree: DeviceTree, plan: Plan, model: UdcModel) -> list[Difference]:
     """What the host reads otherwise than from the device, and no deviation of the plan tells."""
+    if tree.speed in {Speed.UNKNOWN, Speed.WIRELESS}:
+        tree = replace(tree, speed=Speed.HIGH)  # as the plan takes it
     subjects = {deviation.subject for deviation in plan.deviations}
     return [each for each in _differences(tree, plan, model) if each[0] not in subjects]
 

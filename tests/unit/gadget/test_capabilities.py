@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gadgetip.errors import UsageError
 from gadgetip.gadget import BACKENDS, KernelVersion
-from gadgetip.gadget.backends.gadgetfs import GADGETFS, with_limit
+from gadgetip.gadget.backends.gadgetfs import GADGETFS, STOCK_LIMIT, limit_of, with_limit
 from gadgetip.gadget.capabilities import OLDEST_KERNEL
 from gadgetip.profiles import BACKENDS as BACKEND_WORDS
 
@@ -56,6 +56,26 @@ def test_the_two_gadgetfs_modules() -> None:
     larger = with_limit(4096)
     assert (larger.max_configuration_bytes, larger.max_control_bytes) == (4096, 4096)
     assert larger.remedy == ""
+
+
+@pytest.mark.parametrize(
+    ("version", "limit"),
+    [
+        ("1.0+rbuf4096\n", 4096),
+        ("1.0+rbuf512", 512),
+        ("2.1+rbuf1024-dkms", 1024),
+        ("", STOCK_LIMIT),
+        ("24 Aug 2004\n", STOCK_LIMIT),
+        ("rbuf", STOCK_LIMIT),
+    ],
+)
+def test_a_modules_version_names_its_limit(version: str, limit: int) -> None:
+    assert limit_of(version) == limit
+
+
+@given(st.text(max_size=30))
+def test_any_version_names_some_limit(version: str) -> None:
+    assert limit_of(version) >= 0
 
 
 def test_each_backend_has_one_name_everywhere() -> None:

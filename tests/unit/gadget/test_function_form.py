@@ -1,14 +1,19 @@
 """What FunctionFS carries, how it is numbered, and what it is refused for."""
 
+from dataclasses import replace
+
 import pytest
 
 from gadgetip.gadget import Severity
-from gadgetip.gadget.udc_models import DWC2_BCM2835, DWC3, USBIP_VUDC
-from gadgetip.usb import Speed, StringTable
+from gadgetip.gadget.deviations import Deviation
+from gadgetip.gadget.function_form import note_what_functions_lose
+from gadgetip.gadget.udc_models import DUMMY_HCD, DWC2_BCM2835, DWC3, USBIP_VUDC, UdcModel
+from gadgetip.usb import DeviceTree, Speed, StringTable
 
 from .devices import (
     CAMERA,
     DEVICE,
+    HS_STICK,
     SERIAL,
     configuration,
     device,
@@ -18,9 +23,39 @@ from .devices import (
     stick,
     strings,
 )
-from .planning import data, functionfs, only, texts
+from .planning import data, functionfs, gadgetfs, only, texts
 
 DEGRADED, INFO, REFUSED = Severity.DEGRADED, Severity.INFO, Severity.REFUSED
+
+
+# --- what is lost of any device ---------------------------------------------------------------
+
+
+def lost(tree: DeviceTree, model: UdcModel = DUMMY_HCD) -> list[Deviation]:
+    """What every replica loses on a backend of this form, as the plan tells it."""
+    found: list[Deviation] = []
+    note_what_functions_lose(tree, model, found)
+    assert {each.severity for each in found} <= {DEGRADED}
+    assert set(found) <= set(functionfs(tree, model).deviations)
+    assert not set(found) & set(gadgetfs(tree, model).deviations)
+    return found
+
+
+def test_nothing_is_lost_of_a_plain_device() -> None:
+    assert lost(SERIAL) == []
+
+
+@pytest.mark.parametrize("code", [0, 0x20])
+def test_microsofts_extended_properties_are_lost(code: int) -> None:
+    (told,) = lost(replace(HS_STICK, ms_os_vendor_code=code))
+    assert told.subject == "Microsoft OS descriptor"
+
+
+def test_a_controller_that_can_be_a_host_adds_a_descriptor() -> None:
+    otg = replace(DUMMY_HCD, is_otg=True)
+    (told,) = lost(HS_STICK, otg)
+    assert told.subject == "OTG descriptor"
+    assert "set its dr_mode to peripheral" in told.reason
 
 
 # --- descriptors ----------------------------------------------------------------------------

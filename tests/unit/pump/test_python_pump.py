@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from gadgetip.errors import GadgetipError, LocalProtocolError
-from gadgetip.pump import EndpointRoute, PythonPump, Shaping, python_pump
+from gadgetip.pump import ControlTimeoutError, EndpointRoute, PythonPump, Shaping, python_pump
 from gadgetip.pump.batch import Batch
 from gadgetip.usb import SetupPacket
 from gadgetip.wire import CmdSubmit
@@ -181,6 +181,32 @@ def test_a_question_or_a_change_waits_for_the_data_before_it(
             assert it.pump.statistics[0x02].moved == len(b"before")
             await it.ends.stub.answer(asked, b"ok" if setup.wLength else b"")
             await done(request)
+
+    asyncio.run(scenario())
+
+
+def test_the_wait_for_data_is_part_of_the_limit_of_a_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The host has one limit for both: half of it at most is spent before the device is asked."""
+
+    async def scenario() -> None:
+        async with bench(monkeypatch, route(0x02, window_urbs=2)) as it:
+            it.pump._control_limit_s = 0.4
+            await it.put(0x02, b"never taken")
+            await it.ends.stub.submit()
+            loop = asyncio.get_running_loop()
+            before = loop.time()
+            request = start(it.pump.control(SET_REPORT, b"ab"))
+            asked = await it.ends.stub.submit()
+            assert asked.setup == SET_REPORT.pack()
+            assert 0.15 < loop.time() - before < 0.38
+            unlink = await it.ends.stub.unlink()
+            assert unlink.unlink_seqnum == asked.seqnum
+            assert 0.35 < loop.time() - before < 2
+            await it.ends.stub.send(ret_unlink(unlink, -errno.ECONNRESET))
+            with pytest.raises(ControlTimeoutError):
+                await done(request)
 
     asyncio.run(scenario())
 

@@ -43,4 +43,9 @@ def with_serial(serial: str) -> DeviceTree:
     return device(stick(), texts=strings({**NAMES, 3: serial}))
 
 
+def as_read(tree: DeviceTree) -> DeviceTree:
+    """The tree that a reader gets: this device was asked for a qualifier and has none."""
+    return replace(tree, qualifier=b"")
+
+
 OTHER = replace(device(stick()), device=DEVICE.replace(idVendor=0x046D, idProduct=0xC31C))

@@ -146,6 +146,8 @@ def _answer(device: Exported, setup: SetupPacket) -> Answer:
         return build_configuration(tree.configurations[index])
     if kind == DescriptorType.BOS and tree.bos:
         return tree.bos
+    if kind == DescriptorType.DEVICE_QUALIFIER and tree.qualifier:
+        return tree.qualifier
     if kind == DescriptorType.STRING and index == 0 and tree.strings.langids:
         return build_langids(tree.strings.langids)
     if kind == DescriptorType.STRING:

@@ -19,7 +19,7 @@ from gadgetip.usb import (
 )
 from tests.unit.gadget.devices import HS_STICK, SERIAL, UAS_STICK, device, stick, strings
 
-from .examples import exported
+from .examples import as_read, exported
 from .server import Answer, Exported, Server, serving
 
 DEVICE_IS_ASKED = NotImplementedError()
@@ -55,7 +55,7 @@ def answering(tree: DeviceTree, kind: int, answer: Answer, index: int | None = N
 
 @pytest.mark.parametrize("tree", [HS_STICK, UAS_STICK, replace(SERIAL, strings=StringTable())])
 def test_what_comes_out_is_what_the_device_is(tree: DeviceTree) -> None:
-    assert asyncio.run(read(exported("1-2", tree))) == tree
+    assert asyncio.run(read(exported("1-2", tree))) == as_read(tree)
 
 
 def test_strings_in_as_many_languages_as_a_replica_has() -> None:
@@ -134,6 +134,50 @@ def test_a_bos_is_for_whoever_has_one(answer: Answer, monkeypatch: pytest.Monkey
 def test_a_device_below_usb_2_01_is_not_asked_for_a_bos() -> None:
     tree = replace(HS_STICK, bos=UAS_STICK.bos)
     assert asyncio.run(read(exported("1-2", tree))).bos == b""
+
+
+QUALIFIER = bytes.fromhex("0a 06 00 02 00 00 00 40 01 00")
+
+
+@pytest.mark.parametrize("answer", [QUALIFIER, STALL, None])
+def test_a_qualifier_is_for_whoever_has_one(
+    answer: Answer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(descriptors, "REQUEST_LIMIT_S", 0.05)
+    tree = asyncio.run(read(answering(HS_STICK, DescriptorType.DEVICE_QUALIFIER, answer)))
+    assert tree.qualifier == (answer if isinstance(answer, bytes) else b"")
+    assert tree.strings == HS_STICK.strings
+
+
+MS_OS = bytes((18, 3)) + "MSFT100".encode("utf-16-le") + b"\x20\0"
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [(MS_OS, 0x20), (STALL, None), (MS_OS[:17], None), (b"", None), (None, None)],
+)
+def test_microsofts_string_is_for_whoever_has_one(
+    answer: Answer, code: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(descriptors, "REQUEST_LIMIT_S", 0.05)
+    tree = asyncio.run(read(answering(HS_STICK, DescriptorType.STRING, answer, 0xEE)))
+    assert tree.ms_os_vendor_code == code
+    assert tree.strings == HS_STICK.strings
+
+
+def test_a_device_below_usb_2_is_asked_for_neither() -> None:
+    asked: list[int] = []
+    descriptor = HS_STICK.device.replace(bcdUSB=0x0110)
+    it = exported("1-2", replace(HS_STICK, device=descriptor))
+
+    def answer(setup: SetupPacket) -> Answer | NotImplementedError:
+        asked.append(setup.wValue)
+        return DEVICE_IS_ASKED
+
+    it.answer = answer
+    tree = asyncio.run(read(it))
+    assert (tree.qualifier, tree.ms_os_vendor_code) == (b"", None)
+    assert not {0x03EE, DescriptorType.DEVICE_QUALIFIER << 8} & set(asked)
 
 
 BAD_CONFIGURATIONS = [

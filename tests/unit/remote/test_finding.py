@@ -13,7 +13,7 @@ from gadgetip.usb import DescriptorType, SetupPacket
 from gadgetip.wire import OpStatus
 from tests.unit.gadget.devices import HS_STICK, SERIAL
 
-from .examples import OTHER, exported, with_serial
+from .examples import OTHER, as_read, exported, with_serial
 from .server import Answer, Exported, Server, serving
 
 
@@ -39,7 +39,7 @@ def test_the_one_that_is_meant(text: str) -> None:
         async with serving(server):
             found = await find(server, text)
             assert found.imported.record.busid == "1-2"
-            assert found.tree == with_serial("B")
+            assert found.tree == as_read(with_serial("B"))
             found.imported.close()
 
     asyncio.run(scenario())
@@ -187,7 +187,7 @@ def test_the_tree_is_read_before_anybody_else_gets_the_stream() -> None:
     async def scenario() -> None:
         async with serving(Server(exported("1-2"))) as server:
             found = await find(server, "1-2")
-            assert found.tree == HS_STICK
+            assert found.tree == as_read(HS_STICK)
             assert found.imported.connection.pending == 0
             # Sequence numbers go on: the server may remember the ones before.
             assert found.imported.next_seqnum > 1
