@@ -109,6 +109,10 @@ usbtest: setup kernel  ## Linux's own USB tests: device, replica and stock vhci 
 		python -m tests.system.usbtest --columns vhci --cases 12 --vhci-12 --limit 120
 	@cat build/usbtest/usbtest-table.md
 
+hostile: setup kernel  ## Every device and server that means harm, not the CI's choice
+	$(MACHINE) run --limit $(ENDURANCE_LIMIT) --memory $(MEMORY) -- env GADGETIP_HOSTILE=all \
+		python -m pytest -p no:cacheprovider tests/system/test_hostile.py
+
 captures: setup kernel  ## Record the kernel's own conversations anew, as test vectors
 	$(MACHINE) run --limit $(DEMO_LIMIT) --results tests/captures \
 		--qemu "-audiodev none,id=silence -device usb-audio,bus=benchusb.0,audiodev=silence" -- \

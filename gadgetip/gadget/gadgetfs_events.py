@@ -20,6 +20,7 @@ import errno
 import fcntl
 import logging
 import os
+import select
 import struct
 import time
 from enum import Enum, auto
@@ -146,11 +147,19 @@ class GadgetFsEvents(HostEvents):
         deadline = time.monotonic() + SETTLE_LIMIT_S
         try:
             while self._settled is _Settled.NONE and time.monotonic() < deadline:
+                if self._poll() & select.POLLIN:
+                    break  # the host has gone on meanwhile: events wait, and no data stage
                 self._settled = self._try_to_settle()
         finally:
             fcntl.fcntl(self._file, fcntl.F_SETFL, flags)
         self._settled_at = time.monotonic()
         log.debug("a request cancelled another one: %s", self._settled.name)
+
+    def _poll(self) -> int:
+        """What the file is ready for: POLLIN is for events alone (`ep0_poll`)."""
+        poll = select.poll()
+        poll.register(self._file, select.POLLIN)
+        return next((mask for _, mask in poll.poll(0)), 0)
 
     def _try_to_settle(self) -> _Settled:
         try:

@@ -132,7 +132,12 @@ def speaks_uas(setting: AlternateSetting) -> bool:
     return (
         descriptor.bInterfaceClass == DeviceClass.MASS_STORAGE
         and descriptor.bInterfaceProtocol == USB_ATTACHED_SCSI
-        and {_pipe(endpoint) for endpoint in setting.endpoints} == UAS_PIPES
+        and sorted(
+            _pipe(endpoint)
+            for endpoint in setting.endpoints
+            if endpoint.descriptor.transfer_type is TransferType.BULK
+        )
+        == sorted(UAS_PIPES)
     )
 
 

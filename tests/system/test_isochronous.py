@@ -12,7 +12,7 @@ import pytest
 
 from tests.system import host, lsusb
 from tests.system.attachment import Attachment
-from tests.system.devices import Description, Gadget, catalogue, video
+from tests.system.devices import Description, Gadget, catalogue
 from tests.system.reborn import REPLICA_UDC
 from tests.system.server import StockServer
 from tests.system.waiting import wait_for
@@ -26,7 +26,6 @@ REFUSED = 5  # exit status
     [
         pytest.param(catalogue.audio(1), id="audio-1"),
         pytest.param(catalogue.audio(2), id="audio-2"),
-        pytest.param(video.webcam(), id="webcam"),
     ],
 )
 def test_isochronous_devices_are_told_about(described: Description) -> None:

@@ -209,7 +209,7 @@ def test_a_replica_that_stays_disabled_was_deconfigured_unless_it_was_reset(
         worker._controller.look()
         monkeypatch.setattr(Controller, "reset_seen", reset)
         worker.event(HostEvent.DISABLE, 1)
-        await follow_for(worker, 0.1)
+        await follow_for(worker, 0.3)
 
     asyncio.run(follow())
     assert ("deconfigured" in device.told) is not reset

@@ -1,6 +1,7 @@
 """Endpoint 0 of GadgetFS: requests, and how one that cancelled another is brought to its end."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -194,3 +195,16 @@ def test_what_cannot_be_settled_does_not_hold_up_the_rest(
     never: list[Step] = [("read", DATA_STAGE, errno.EAGAIN), ("write", b"", errno.ESRCH)]
     told = stage.play(GadgetFsEvents(stage.open()), steps, answer=b"a", always=never)
     assert told == [IN, OTHER]
+
+
+def test_settling_ends_where_the_host_has_gone_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Events that wait are no data stage: they are left for the one who reads events."""
+    file = os.open(tmp_path / "ep0", os.O_RDWR | os.O_CREAT)
+    read: list[int] = []
+    monkeypatch.setattr(gadgetfs_events.GadgetFsEvents, "_try_to_settle", lambda _: read.append(1))
+    events = gadgetfs_events.GadgetFsEvents(file)
+    events._settle()  # an ordinary file is always readable
+    assert read == []
+    os.close(file)
