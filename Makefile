@@ -109,6 +109,10 @@ usbtest: setup kernel  ## Linux's own USB tests: device, replica and stock vhci 
 		python -m tests.system.usbtest --columns vhci --cases 12 --vhci-12 --limit 120
 	@cat build/usbtest/usbtest-table.md
 
+cycles: setup kernel  ## 200 attachments, 100 resets, 10,000 reports: not in CI
+	$(MACHINE) run --limit $(ENDURANCE_LIMIT) --memory $(MEMORY) -- \
+		python -m pytest -s -p no:cacheprovider tests/system/endurance_replicas.py
+
 hostile: setup kernel  ## Every device and server that means harm, not the CI's choice
 	$(MACHINE) run --limit $(ENDURANCE_LIMIT) --memory $(MEMORY) -- env GADGETIP_HOSTILE=all \
 		python -m pytest -p no:cacheprovider tests/system/test_hostile.py

@@ -83,7 +83,7 @@ def plan(
     backend: str | None,
     profile: Profile,
 ) -> int:
-    """Show what the replica of a device would be like, and what would differ. Changes nothing.
+    """Show what the replica of a device would be like, and what would differ. Builds nothing.
 
     A device that HOST exports is imported for a moment, which resets it.
     """

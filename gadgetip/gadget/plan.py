@@ -236,12 +236,7 @@ def _choose_speed(
 ) -> Speed:
     able = udc_speed if udc_speed in _SIGNALLED else model.max_speed
     able = min(able, backend.max_speed, Speed.SUPER)
-    wanted = tree.speed
-    if wanted is Speed.LOW:
-        deviations.append(
-            Deviation(Severity.INFO, "speed", "a low-speed device becomes full-speed")
-        )
-        wanted = Speed.FULL
+    wanted = max(tree.speed, Speed.FULL)
     cap = profile.gadget.max_speed
     if cap is not None and cap < wanted:
         wanted = max(
@@ -261,6 +256,10 @@ def _choose_speed(
             )
         )
         return Speed.HIGH
+    if tree.speed is Speed.LOW:
+        deviations.append(
+            Deviation(Severity.INFO, "speed", "a low-speed device becomes full-speed")
+        )
     speed = min(wanted, able)
     if speed < wanted:
         by_backend = backend.max_speed < min(wanted, model.max_speed)
