@@ -227,7 +227,11 @@ def test_no_data_is_asked_for_before_a_command_reads() -> None:
     asyncio.run(scenario())
 
 
-def test_the_end_of_a_command_waits_until_the_host_has_its_data() -> None:
+def test_the_end_of_a_command_waits_until_the_host_has_its_data(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(uas, "HOLD_LIMIT_S", 60.0)
+
     async def scenario() -> None:
         it = Bench.make({1: Job(inquiry(96), b"x" * 36, 96)})
         await it.send(command(1, inquiry(96)))

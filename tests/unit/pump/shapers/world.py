@@ -29,6 +29,9 @@ from gadgetip.wire import RetSubmit
 IDLE_TURNS = 25
 """Turns of the event loop without a step after which nothing more will happen."""
 
+TIMERS_S = 0.3
+"""Longer than the longest timer of a shaper (`gadgetip.pump.shapers.uas`)."""
+
 _STATUS = {
     Outcome.DONE: 0,
     Outcome.STALLED: -errno.EPIPE,
@@ -84,15 +87,22 @@ class World:
         return any(choice() for choice in choices)
 
     async def until(self, condition: Callable[[], bool], what: str = "it") -> None:
-        """Let things happen until `condition` holds; `HangError` where it never will."""
+        """Let things happen until `condition` holds; `HangError` where it never will.
+
+        A shaper may have a timer for the case that nothing happens: it gets the time to ring.
+        """
         idle = 0
+        has_waited = False
         while not condition():
             if self._random is not None and self._random.random() < 0.3:
                 await asyncio.sleep(0)
             if self.step():
-                idle = 0
+                idle, has_waited = 0, False
             elif (idle := idle + 1) > IDLE_TURNS:
-                raise HangError(f"{what} never happens")
+                if has_waited:
+                    raise HangError(f"{what} never happens")
+                await asyncio.sleep(TIMERS_S)
+                idle, has_waited = 0, True
             await asyncio.sleep(0)
 
     async def settle(self) -> None:
