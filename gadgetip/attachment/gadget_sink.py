@@ -99,6 +99,9 @@ def attach_to_gadget(
             plan = plan_for(found.tree, udc, profile)
             if plan.refusals:
                 reasons = "; ".join(map(str, plan.refusals))
+                # A backend that the machine lacks, and nothing that is the device's.
+                if all(each.subject in BACKENDS for each in plan.refusals):
+                    raise PrerequisiteError(reasons)
                 raise RefusedError(f"this device cannot be rebuilt on {udc.name}: {reasons}")
             asyncio.run(_configure(found.imported, plan))
             _build_and_keep(BACKENDS[plan.backend](udc.name), Bound(found, udc, plan), listener)

@@ -147,7 +147,9 @@ def test_identity_is_carried(server: StockServer, described: dict[str, Any]) -> 
             Attachment("127.0.0.1", stick.busid, udc="dummy_udc.3") as attached,
         ):
             replica = host.wait_for_device("dummy_udc.3")
-            assert attached.bound["deviations"] == []
+            # What a slower device would be at the other speed is made up by the kernel.
+            unexpected = {d["subject"] for d in attached.bound["deviations"]} - {"device qualifier"}
+            assert unexpected == set()
             assert host.descriptors(replica) == device_bytes
             assert own == [(replica / name).read_text() for name in fields]
             disk = host.wait_for_disk("dummy_udc.3")

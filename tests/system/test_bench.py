@@ -18,6 +18,9 @@ def test_the_kernel_is_6_12_or_later() -> None:
 
 @pytest.mark.parametrize("module", MODULES)
 def test_the_drivers_can_be_loaded(module: str) -> None:
+    if module == "gadgetfs":
+        # The rebuilt one stays loaded behind whoever has used it, and there is room for one.
+        subprocess.run(["modprobe", "-r", "gadgetip_gadgetfs"], check=False)
     done = subprocess.run(["modprobe", module], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert Path("/sys/module", module).is_dir()

@@ -108,7 +108,8 @@ def test_configfs_not_mounted(stick: Stick) -> None:
     """In a mount namespace of its own, so that nobody else notices."""
     script = (
         "umount /sys/kernel/config && exec "
-        f"{sys.executable} -m gadgetip attach 127.0.0.1 {stick.busid} --udc dummy_udc.1"
+        f"{sys.executable} -m gadgetip attach 127.0.0.1 {stick.busid} --udc dummy_udc.1 "
+        "--backend functionfs"
     )
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", script], check=False, capture_output=True, text=True
