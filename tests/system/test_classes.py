@@ -23,6 +23,7 @@ from tests.system.devices import Description, Gadget, catalogue, hid
 from tests.system.reborn import PATH, Reborn, emulated, reborn
 from tests.system.server import StockServer
 from tests.system.stick import STORE, make_store
+from tests.system.waiting import wait_for
 
 DEVICE_UDC = "dummy_udc.0"
 SERIAL_BYTES = int(os.environ.get("GADGETIP_SERIAL_KIB", "1024")) << 10
@@ -165,7 +166,9 @@ def test_three_units(server: StockServer, stores: list[Path]) -> None:
         subprocess.run(["modprobe", "sr_mod"], check=True)
         disk, read_only, image = drivers.disks(both.replica, 3)
         assert image.name.startswith("sr")
-        assert Path("/sys/block", read_only.name, "ro").read_text() == "1\n"
+        protected = Path("/sys/block", read_only.name, "ro")
+        # The kernel asks for the capacity first.
+        wait_for(lambda: protected.read_text() == "1\n", f"{read_only} to be read-only")
         for node, store in zip((disk, read_only, image), stores, strict=True):
             assert node.read_bytes() == store.read_bytes()
         data = os.urandom(300 * 1024)
