@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,10 +24,11 @@ KILLS = int(os.environ.get("GADGETIP_KILLS", "3"))
 @contextmanager
 def reading(disk: Path) -> Iterator[None]:
     """A transfer under way: the whole disk is read again and again until the reader fails."""
-    started = threading.Event()
+    under_way = threading.Event()
+    failures: list[OSError] = []
 
     def read() -> None:
-        with suppress(OSError):
+        try:
             descriptor = os.open(disk, os.O_RDONLY)
             try:
                 moved = True
@@ -37,13 +38,18 @@ def reading(disk: Path) -> Iterator[None]:
                     os.lseek(descriptor, 0, os.SEEK_SET)
                     while os.read(descriptor, 1 << 20):
                         moved = True
-                        started.set()
+                        under_way.set()
             finally:
                 os.close(descriptor)
+        except OSError as error:
+            failures.append(error)
 
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
-    assert started.wait(30)
+    if not under_way.wait(30):
+        log = "\n".join(host.kernel_log()[-40:])
+        state = failures or ("reading" if thread.is_alive() else "the disk read as empty")
+        raise AssertionError(f"nothing was read from {disk} in 30 s: {state}; kernel log:\n{log}")
     yield
     thread.join(30)
     assert not thread.is_alive(), "the reader hangs"

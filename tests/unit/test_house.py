@@ -17,6 +17,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "gadget": frozenset({"errors", "usb", "pump", "profiles"}),
     "vhci": frozenset({"errors", "usb"}),
     "profiles": frozenset({"errors", "usb"}),
+    "server": frozenset({"errors", "usb", "wire", "link"}),
     "attachment": frozenset(
         {"errors", "usb", "link", "pump", "remote", "gadget", "vhci", "profiles"}
     ),
