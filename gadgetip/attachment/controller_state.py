@@ -35,14 +35,15 @@ class ControllerState:
         self._loop.add_reader(self._poll.fileno(), self._changed)
         self._loop.call_later(DRIVER_POLL_S, self._look_at_driver, False)
 
-    def look(self) -> None:
-        """Look right now; may be called from any thread."""
+    def look(self) -> bool:
+        """Look right now, from any thread; False when the controller is gone."""
         try:
             state = os.pread(self._file, 64, 0).decode("ascii", "replace").strip()
         except OSError:
-            return
+            return False
         if state not in CONFIGURED_STATES:
             self._reset_seen = True
+        return True
 
     @property
     def reset_seen(self) -> bool:
@@ -66,10 +67,6 @@ class ControllerState:
 
     def _changed(self) -> None:
         self._poll.poll(0)
-        try:
-            os.pread(self._file, 64, 0)
-        except OSError:
+        if not self.look():
             self._loop.remove_reader(self._poll.fileno())
             self._gone()
-            return
-        self.look()

@@ -90,9 +90,7 @@ class DeviceState:
         speed = self._speed_of(planned)
         self._said(f"the host configured the replica at {speed.mbps_text}")
         self._active = planned
-        await self._pump.start(
-            tuple(route for route in planned.routes[speed] if route.alternate == 0)
-        )
+        await self._pump.start(self._current_routes(planned, speed))
 
     async def settings_chosen(self) -> None:
         """FunctionFS: the host chose the default setting of an interface; which one is not told."""
@@ -103,10 +101,7 @@ class DeviceState:
         await self._pump.stop()
         for interface in planned.interfaces:
             await self._choose_at_device(interface, planned.frozen.get(interface, 0))
-        speed = self._speed_of(planned)
-        await self._pump.start(
-            tuple(route for route in planned.routes[speed] if route.alternate == 0)
-        )
+        await self._pump.start(self._current_routes(planned, self._speed_of(planned)))
 
     async def disabled(self) -> None:
         """The host has reset, deconfigured or unplugged the replica: cancel everything."""
@@ -172,11 +167,18 @@ class DeviceState:
             raise
 
     def _routes(self, planned: PlannedConfiguration, interface: int) -> tuple[EndpointRoute, ...]:
-        alternate = self._settings.get(interface, 0)
+        """The routes of one interface in its current setting."""
+        routes = self._current_routes(planned, self._speed_of(planned))
+        return tuple(route for route in routes if route.interface == interface)
+
+    def _current_routes(
+        self, planned: PlannedConfiguration, speed: Speed
+    ) -> tuple[EndpointRoute, ...]:
+        """The routes of all interfaces, each in the setting that the host has chosen."""
         return tuple(
             route
-            for route in planned.routes[self._speed_of(planned)]
-            if (route.interface, route.alternate) == (interface, alternate)
+            for route in planned.routes[speed]
+            if route.alternate == self._settings.get(route.interface, 0)
         )
 
     def _is_frozen(self, setup: SetupPacket) -> bool:

@@ -95,15 +95,15 @@ def plan(
         raise click.UsageError("--udc and --udc-model exclude each other")
     profile = with_backend(profile, backend)
     version = KernelVersion.parse(kernel or os.uname().release)
-    model = _model_asked_for(udc_model) if udc_model is not None else None
-    controller = None if model is not None else _controller(udc)
+    controller = _controller(udc) if udc_model is None else None
+    model = controller.model if controller is not None else _model_asked_for(udc_model or "")
     tree = _saved(descriptors) if descriptors is not None else _live(host, device)
     if controller is not None and kernel is None:
         made = plan_for(tree, controller, profile)
     else:
         made = make_plan(
             tree,
-            controller.model if controller else model or UDC_MODELS[0],
+            model,
             [each.declared() for each in BACKENDS.values()],
             profile=profile,
             kernel=version,

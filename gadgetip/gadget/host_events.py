@@ -53,6 +53,16 @@ class HostEvent(Enum):
     """The controller was taken away."""
 
 
+_EVENTS = {
+    ENABLE: HostEvent.ENABLE,
+    DISABLE: HostEvent.DISABLE,
+    SUSPEND: HostEvent.SUSPEND,
+    RESUME: HostEvent.RESUME,
+    UNBIND: HostEvent.GONE,
+}
+"""What FunctionFS calls them."""
+
+
 class HostHandler(Protocol):
     """Who answers the host. Both are called on a thread of endpoint 0."""
 
@@ -148,14 +158,6 @@ class FunctionFsEvents(HostEvents):
     `addresses` are the device's own numbers in these orders.
     """
 
-    _EVENTS = {  # noqa: RUF012 (a constant)
-        ENABLE: HostEvent.ENABLE,
-        DISABLE: HostEvent.DISABLE,
-        SUSPEND: HostEvent.SUSPEND,
-        RESUME: HostEvent.RESUME,
-        UNBIND: HostEvent.GONE,
-    }
-
     def __init__(
         self, file: int, configuration: int, interfaces: Sequence[int], addresses: Sequence[int]
     ) -> None:
@@ -168,7 +170,7 @@ class FunctionFsEvents(HostEvents):
         if kind == SETUP:
             self._answer(self._translate(SetupPacket.unpack(data[:8])))
         elif kind != BIND:
-            self._handler.event(self._EVENTS[kind], self._configuration)
+            self._handler.event(_EVENTS[kind], self._configuration)
 
     def _translate(self, setup: SetupPacket) -> SetupPacket:
         index = setup.wIndex & 0xFF

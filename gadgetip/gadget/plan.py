@@ -143,7 +143,6 @@ def _candidate(
         configurations=tuple(planned),
         deviations=tuple(dict.fromkeys(deviations)),
         own_strings=own_strings,
-        remote_wakeup=any(each.bmAttributes & 0x20 for each in planned),
         forward_reset=profile.gadget.forward_reset,
         control_limit_s=min(
             profile.link.control_timeout_ms / 1000,

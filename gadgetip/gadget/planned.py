@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from gadgetip.gadget.deviations import Deviation, Severity
-from gadgetip.gadget.identity import Identity
+from gadgetip.gadget.identity import REMOTE_WAKEUP, Identity
 from gadgetip.gadget.steering import EndpointRequest
 from gadgetip.pump import EndpointRoute
 from gadgetip.usb import Descriptor, Speed
@@ -78,9 +78,13 @@ class Plan:
     configurations: tuple[PlannedConfiguration, ...]
     deviations: tuple[Deviation, ...] = ()
     own_strings: dict[tuple[int, int], str] = field(default_factory=dict)
-    remote_wakeup: bool = False
     forward_reset: bool = True
     control_limit_s: float = 5.0
+
+    @property
+    def remote_wakeup(self) -> bool:
+        """Whether a configuration says that the replica can wake the host up."""
+        return any(each.bmAttributes & REMOTE_WAKEUP for each in self.configurations)
 
     def configuration(self, value: int) -> PlannedConfiguration | None:
         """The configuration that SET_CONFIGURATION calls `value`."""

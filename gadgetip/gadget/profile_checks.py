@@ -7,11 +7,10 @@ said: a key that is half understood is worse than none.
 from collections.abc import Iterable, Sequence
 
 from gadgetip.gadget.deviations import Deviation, Severity
+from gadgetip.gadget.shaping import UAS_PIPES
 from gadgetip.profiles import Profile
 from gadgetip.pump import EndpointRoute, Shaping
 from gadgetip.usb import Configuration, Direction, TransferType
-
-_UAS_PIPES = {1, 2, 3, 4}
 
 
 def note_unknown_wishes(
@@ -46,18 +45,14 @@ def refuse_impossible_shapers(routes: Sequence[EndpointRoute], deviations: list[
     groups: dict[tuple[Shaping, int, int], list[EndpointRoute]] = {}
     for route in routes:
         groups.setdefault((route.shaping, route.interface, route.alternate), []).append(route)
-        wrong = (
-            route.transfer_type is not TransferType.BULK
-            if route.shaping in {Shaping.BOT, Shaping.UAS}
-            else False
-        )
-        if wrong:
+        takes_bulk = route.shaping in {Shaping.BOT, Shaping.UAS}
+        if takes_bulk and route.transfer_type is not TransferType.BULK:
             _refuse(deviations, route, f"{route.shaping} is for bulk endpoints")
     for (shaping, _, _), group in groups.items():
         directions = sorted(each.direction for each in group)
         if shaping is Shaping.BOT and directions != [Direction.OUT, Direction.IN]:
             _refuse(deviations, group[0], "bot takes one endpoint each way of an interface")
-        if shaping is Shaping.UAS and {each.pipe for each in group} != _UAS_PIPES:
+        if shaping is Shaping.UAS and {each.pipe for each in group} != UAS_PIPES:
             _refuse(deviations, group[0], "uas takes four endpoints with pipe usage descriptors")
 
 

@@ -63,17 +63,18 @@ def keep_settings(
         if wish is not None and wish.drop:
             deviations.append(_degraded(number, "left out, as the profile asks"))
             continue
+        offered = settings
         if wish is not None and wish.alternate_setting is not None:
             chosen = _frozen(number, settings, wish.alternate_setting, deviations)
             if chosen is None:
                 continue
             frozen[number] = wish.alternate_setting
-            settings = (chosen,)  # noqa: PLW2901 (from here on there is no other)
+            offered = (chosen,)
         if form is Form.RAW:
-            refused |= _refuse_isochronous(settings, deviations)
+            refused |= _refuse_isochronous(offered, deviations)
         else:
-            settings = _default_only(number, settings, deviations)  # noqa: PLW2901
-        kept.extend(settings)
+            offered = _default_only(number, offered, deviations)
+        kept.extend(offered)
     kept.sort(key=lambda s: order[s.interface, frozen.get(s.interface, s.alternate)])
     if len(kept) == len(configuration.settings) and not frozen:
         edited = configuration

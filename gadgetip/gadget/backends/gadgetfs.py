@@ -23,6 +23,7 @@ import re
 import struct
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from gadgetip.errors import GadgetipError, PrerequisiteError
@@ -244,15 +245,10 @@ def _load() -> None:
 
 def with_limit(limit: int) -> Capabilities:
     """GadgetFS whose module ends at `limit` bytes."""
-    return Capabilities(
-        name=GADGETFS.name,
-        form=GADGETFS.form,
-        max_speed=GADGETFS.max_speed,
-        max_configurations=GADGETFS.max_configurations,
+    return replace(
+        GADGETFS,
         max_configuration_bytes=limit,
         max_control_bytes=limit,
-        remote_wakeup=GADGETFS.remote_wakeup,
-        exclusive=GADGETFS.exclusive,
         remedy=GADGETFS.remedy if limit == STOCK_LIMIT else "",
     )
 
