@@ -82,20 +82,36 @@ def complaints(since: int, device: str) -> list[str]:
 
 
 def wait_until_nothing_hangs(limit_s: float = 15.0) -> None:
-    """Wait until no task is in uninterruptible sleep; unplugging puts some there for a moment."""
-    wait_for(
-        lambda: not stuck_tasks(), f"an end of uninterruptible sleep: {stuck_tasks()}", limit_s
-    )
+    """Wait until every task that is in uninterruptible sleep now has been awake.
+
+    Unplugging puts some to sleep for a moment, and a busy guest always has one: what hangs is a
+    task that does not wake up.
+    """
+    asleep = sleeping_tasks()
+
+    def all_woke_up() -> bool:
+        now = sleeping_tasks()
+        for task in [task for task in asleep if now.get(task) != asleep[task]]:
+            del asleep[task]
+        return not asleep
+
+    try:
+        wait_for(all_woke_up, "an end of uninterruptible sleep", limit_s)
+    except AssertionError as error:
+        log = "\n".join(kernel_log()[-40:])
+        raise AssertionError(f"{error}: {asleep}; kernel log:\n{log}") from None
 
 
-def stuck_tasks() -> list[str]:
-    """Tasks in uninterruptible sleep at this moment."""
-    stuck = []
+def sleeping_tasks() -> dict[str, str]:
+    """Tasks in uninterruptible sleep: how often each has been awake, by its id and name."""
+    tasks = {}
     for status in Path("/proc").glob("[0-9]*/status"):
         try:
             text = status.read_text()
         except OSError:
             continue
         if re.search(r"^State:\s+D", text, re.MULTILINE):
-            stuck.append(text.splitlines()[0])
-    return stuck
+            name = text.splitlines()[0].partition(":")[2].strip()
+            switches = re.findall(r"ctxt_switches:\s+(\d+)", text)
+            tasks[f"{status.parent.name} {name}"] = "+".join(switches)
+    return tasks
