@@ -1,5 +1,6 @@
 """What the host at the end of a cable sees: the devices behind one host controller."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -47,11 +48,19 @@ def wait_for_disk(udc: str) -> Path:
 
 
 def disk_of(device: Path) -> Path | None:
-    """The whole-disk node of a USB device, once it has a capacity."""
+    """The whole-disk node of a USB device, once it has a capacity and can be opened.
+
+    The kernel shows a new disk in sysfs and makes its node before it can be opened: ENXIO until
+    then (block/genhd.c, device_add_disk).
+    """
     for block in device.glob("*/host*/target*/*/block/sd*"):
         node = Path("/dev") / block.name
-        if node.exists() and int((block / "size").read_text()) > 0:
-            return node
+        try:
+            if int((block / "size").read_text()) > 0:
+                os.close(os.open(node, os.O_RDONLY))
+                return node
+        except OSError:
+            continue
     return None
 
 
