@@ -7,8 +7,8 @@ import click
 
 from gadgetip.errors import GadgetipError
 from gadgetip.link import HostAddress
+from gadgetip.matching import DeviceSelector
 from gadgetip.profiles import BACKENDS, GENERIC, Profile, load_profile
-from gadgetip.remote import DeviceSelector
 
 
 class HostType(click.ParamType[HostAddress]):

@@ -9,7 +9,8 @@ from gadgetip.cli.arguments import HOST_AND_DEVICE_HELP, DeviceType, HostType
 from gadgetip.cli.output import Output, common_options, describe
 from gadgetip.errors import GadgetipError
 from gadgetip.link import HostAddress
-from gadgetip.remote import DeviceSelector, find_and_import
+from gadgetip.matching import DeviceSelector
+from gadgetip.remote import find_and_import
 from gadgetip.usb import (
     AlternateSetting,
     Configuration,

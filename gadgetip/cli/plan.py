@@ -33,8 +33,9 @@ from gadgetip.gadget import (
     model_named,
 )
 from gadgetip.link import HostAddress
+from gadgetip.matching import DeviceSelector
 from gadgetip.profiles import Profile
-from gadgetip.remote import DeviceSelector, find_and_import
+from gadgetip.remote import find_and_import
 from gadgetip.usb import DeviceTree, Speed, infer_speed, parse_device_file, with_placeholder_strings
 
 MAX_FILE_BYTES = 1 << 20

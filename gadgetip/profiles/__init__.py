@@ -5,7 +5,6 @@
 controller: who fulfils a wish, or refuses it, is the plan.
 """
 
-from gadgetip.profiles.faults import ProfileError, ProfileFault
 from gadgetip.profiles.finding import OWN_PROFILES, load_profile, profile_names
 from gadgetip.profiles.profile import (
     AUTO,
@@ -18,10 +17,9 @@ from gadgetip.profiles.profile import (
     IdentityWishes,
     InterfaceWish,
     LinkWishes,
-    MatchWish,
     Profile,
 )
-from gadgetip.profiles.toml_form import SCHEMA, decode_profile, parse_profile
+from gadgetip.profiles.toml_form import PROFILE_KIND, SCHEMA, decode_profile, parse_profile
 
 __all__ = [
     "AUTO",
@@ -29,6 +27,7 @@ __all__ = [
     "GENERIC",
     "ON_LOSS",
     "OWN_PROFILES",
+    "PROFILE_KIND",
     "SCHEMA",
     "SHAPERS",
     "EndpointWish",
@@ -36,10 +35,7 @@ __all__ = [
     "IdentityWishes",
     "InterfaceWish",
     "LinkWishes",
-    "MatchWish",
     "Profile",
-    "ProfileError",
-    "ProfileFault",
     "decode_profile",
     "load_profile",
     "parse_profile",

@@ -9,9 +9,9 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from gadgetip.profiles.faults import ProfileError, nearest, shown
 from gadgetip.profiles.profile import Profile
-from gadgetip.profiles.toml_form import MAX_FILE_BYTES, decode_profile, is_profile_name
+from gadgetip.profiles.toml_form import PROFILE_KIND, is_profile_name
+from gadgetip.strict_toml import FileError, load_document, nearest, shown
 from gadgetip.usb import printable
 
 OWN_PROFILES = Path("/etc/gadgetip/profiles")
@@ -21,18 +21,18 @@ SUFFIX = ".toml"
 def load_profile(name_or_path: str, own: Path = OWN_PROFILES) -> Profile:
     """The profile of this name, or in the file of this path (with a "/", or ending in ".toml").
 
-    `own` is the directory that comes before the shipped profiles. Raises `ProfileError` when
+    `own` is the directory that comes before the shipped profiles. Raises `FileError` when
     there is no such profile, or it cannot be read or understood.
     """
     if "/" in name_or_path or name_or_path.endswith(SUFFIX):
-        return _read(Path(name_or_path))
+        return load_document(Path(name_or_path), PROFILE_KIND)
     file = _files(own).get(name_or_path)
     if file is None:
         hint = nearest(name_or_path, profile_names(own))
-        raise ProfileError(f"there is no profile {shown(name_or_path)}{hint}")
-    profile = _read(file)
+        raise FileError(f"there is no profile {shown(name_or_path)}{hint}")
+    profile = load_document(file, PROFILE_KIND)
     if profile.name != name_or_path:
-        raise ProfileError(
+        raise FileError(
             f"{printable(str(file))}: the profile in it is named {profile.name}, "
             "so nobody finds it under either name: rename one of the two"
         )
@@ -53,21 +53,9 @@ def _files(own: Path) -> dict[str, Traversable]:
         except (FileNotFoundError, NotADirectoryError):  # most owners have none
             continue
         except OSError as error:
-            raise ProfileError(f"{printable(str(directory))}: {error.strerror}") from None
+            raise FileError(f"{printable(str(directory))}: {error.strerror}") from None
         for file in entries:
             name = file.name.removesuffix(SUFFIX)
             if file.name.endswith(SUFFIX) and is_profile_name(name):
                 files[name] = file
     return files
-
-
-def _read(file: Traversable) -> Profile:
-    source = str(file)
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ProfileError(f"{printable(source)}: {error.strerror or error}") from None
-    except ValueError:  # a NUL, which no path can have
-        raise ProfileError(f"{printable(source)}: this is no path") from None
-    return decode_profile(data, source)

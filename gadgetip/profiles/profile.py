@@ -13,6 +13,7 @@ The defaults here are the format's defaults; the TOML form (`toml_form`) takes t
 
 from dataclasses import dataclass, field
 
+from gadgetip.matching import Match
 from gadgetip.usb import Speed
 
 AUTO = "auto"
@@ -21,27 +22,6 @@ AUTO = "auto"
 BACKENDS = (AUTO, "functionfs", "gadgetfs")
 SHAPERS = (AUTO, "packet", "bot", "short", "interrupt", "uas")
 ON_LOSS = ("unplug", "hold")
-
-
-@dataclass(frozen=True, slots=True)
-class MatchWish:
-    """One table of `match`: which devices are meant.
-
-    Every field that is not empty has to match; of the patterns in one field any may. Patterns are
-    globs. `ids` and `classes` are in lower case, and `classes` have all three parts.
-    """
-
-    ids: tuple[str, ...] = ()
-    """VID:PID, "0483:57*"."""
-    serials: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    """The product's name, alone or behind the manufacturer's."""
-    classes: tuple[str, ...] = ()
-    """The device's class or any interface's, "08/06/50"."""
-    busids: tuple[str, ...] = ()
-    """The bus id at the server, which tells the port."""
-    excluded: "MatchWish | None" = None
-    """`not`: devices that match this are not meant; it excludes nothing itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +105,7 @@ class Profile:
 
     name: str
     summary: str = ""
-    matches: tuple[MatchWish, ...] = ()
+    matches: tuple[Match, ...] = ()
     gadget: GadgetWishes = field(default_factory=GadgetWishes)
     interfaces: tuple[InterfaceWish, ...] = ()
     endpoints: tuple[EndpointWish, ...] = ()

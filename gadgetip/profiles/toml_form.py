@@ -1,20 +1,16 @@
 """The form in which people write profiles: TOML, read strictly.
 
-`docs/profiles.md` is the reference of the keys. A file says which format it has (`schema =
-"profile/1"`), so that a file for a later format is refused by name instead of by its first new
-key. An unknown key, a value of the wrong type and a value that no USB device can have are faults,
-each with its line; a profile that is half understood would be worse than none.
+`docs/profiles.md` is the reference of the keys. An unknown key, a value of the wrong type and a
+value that no USB device can have are faults, each with its line; a profile that is half understood
+would be worse than none.
 
 What is checked here holds for every device. Whether the device has such an interface, or the
 controller such a speed, is the plan's to say.
 """
 
 import re
-import tomllib
-from typing import Any
 
-from gadgetip.profiles.faults import FaultList, ProfileError, ProfileFault
-from gadgetip.profiles.match_form import read_match
+from gadgetip.matching import read_matches
 from gadgetip.profiles.profile import (
     AUTO,
     BACKENDS,
@@ -28,12 +24,10 @@ from gadgetip.profiles.profile import (
     LinkWishes,
     Profile,
 )
-from gadgetip.profiles.strict_table import StrictTable
-from gadgetip.profiles.toml_lines import key_lines
-from gadgetip.usb import Speed, printable
+from gadgetip.strict_toml import FileKind, StrictTable, decode_document, parse_document
+from gadgetip.usb import Speed
 
 SCHEMA = "profile/1"
-MAX_FILE_BYTES = 256 * 1024
 
 # No UDC signals low speed; the other words are those that configfs's max_speed takes.
 SPEEDS = {
@@ -52,7 +46,6 @@ MAX_HOLD_S = 24 * 60 * 60
 MAX_CONTROL_TIMEOUT_MS = 10 * 60 * 1000
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_POSITION = re.compile(r" \((?:at line (\d+), column \d+|at end of document)\)$")
 
 
 def is_profile_name(text: str) -> bool:
@@ -62,58 +55,23 @@ def is_profile_name(text: str) -> bool:
 
 def decode_profile(data: bytes, source: str) -> Profile:
     """Read the bytes of a profile's file; see `parse_profile`."""
-    if len(data) > MAX_FILE_BYTES:
-        raise _fault(source, 1, f"a profile has at most {MAX_FILE_BYTES // 1024} KiB")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise _fault(source, line, f"byte 0x{data[error.start]:02x} is not UTF-8") from None
-    return parse_profile(text, source)
+    return decode_document(data, source, PROFILE_KIND)
 
 
 def parse_profile(text: str, source: str) -> Profile:
     """Read a profile; `source` is what messages call the file.
 
-    Raises `ProfileError` with every fault (20 at most), and nothing else whatever the text is.
+    Raises `FileError` with every fault (20 at most), and nothing else whatever the text is.
     """
-    source = printable(source)
-    if len(text) > MAX_FILE_BYTES:
-        raise _fault(source, 1, f"a profile has at most {MAX_FILE_BYTES // 1024} KiB")
-    faults = FaultList(source, key_lines(text, source))
-    profile = _read_profile(StrictTable(_parse(text, source), (), faults), faults)
-    faults.raise_any()
-    return profile
+    return parse_document(text, source, PROFILE_KIND)
 
 
-def _parse(text: str, source: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except ValueError as error:  # a TOMLDecodeError, or int() of thousands of digits
-        message = printable(str(error))
-        position = _POSITION.search(message)
-        if not position:
-            raise _fault(source, 1, f"this is no TOML: {message}") from None
-        line = int(position[1]) if position[1] else text.count("\n") + 1
-        problem = f"this is no TOML: {message[: position.start()]}"
-        raise _fault(source, line, problem) from None
-    except RecursionError:
-        raise _fault(source, 1, "tables or lists are nested too deeply") from None
-
-
-def _fault(source: str, line: int, problem: str) -> ProfileError:
-    return ProfileError.of(ProfileFault(printable(source), line, problem))
-
-
-def _read_profile(table: StrictTable, faults: FaultList) -> Profile:
-    table.need("schema", f'the file has to say schema = "{SCHEMA}"')
-    table.text("schema", SCHEMA, _schema_problem)
-    faults.raise_any()
+def _read_profile(table: StrictTable) -> Profile:
     table.need("name", "a profile has one")
     profile = Profile(
         name=table.text("name", GENERIC.name, _name_problem),
         summary=table.text("summary", "", _summary_problem),
-        matches=tuple(read_match(match) for match in table.tables("match", single=True)),
+        matches=read_matches(table),
         gadget=_read_gadget(table.table("gadget")),
         interfaces=_read_interfaces(table.tables("interface")),
         endpoints=_read_endpoints(table.tables("endpoint")),
@@ -215,10 +173,6 @@ def _read_link(table: StrictTable) -> LinkWishes:
     return wishes
 
 
-def _schema_problem(text: str) -> str | None:
-    return None if text == SCHEMA else f'this release reads "{SCHEMA}"'
-
-
 def _name_problem(text: str) -> str | None:
     if text == AUTO:
         return "this word means the automatic choice"
@@ -238,3 +192,7 @@ def _string_problem(text: str) -> str | None:
     if not text or not text.isprintable() or len(text.encode()) > MAX_STRING_BYTES:
         return f"it has to be 1 to {MAX_STRING_BYTES} bytes of printable text"
     return None
+
+
+PROFILE_KIND = FileKind(SCHEMA, "a profile", _read_profile)
+"""Profiles, among the kinds of files."""

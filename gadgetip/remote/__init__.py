@@ -6,21 +6,29 @@ room knows no gadget and no vhci.
 """
 
 from gadgetip.remote.descriptors import read_device_tree
-from gadgetip.remote.finding import find_and_import
+from gadgetip.remote.finding import AmbiguousError, FoundDevice, KnownTrees, find_and_import
 from gadgetip.remote.operations import (
+    DeviceBusyError,
     ImportedDevice,
+    NotExportedError,
     import_device,
     is_still_exported,
     list_devices,
 )
-from gadgetip.remote.selector import DeviceSelector
+from gadgetip.remote.stale_session import forget_import, remember_import
 
 __all__ = [
-    "DeviceSelector",
+    "AmbiguousError",
+    "DeviceBusyError",
+    "FoundDevice",
     "ImportedDevice",
+    "KnownTrees",
+    "NotExportedError",
     "find_and_import",
+    "forget_import",
     "import_device",
     "is_still_exported",
     "list_devices",
     "read_device_tree",
+    "remember_import",
 ]

@@ -3,20 +3,36 @@
 A bus id is imported as it is. Everything else goes through the server's list; candidates that the
 list cannot tell apart are imported, one after the other, and looked at. That resets each of them,
 which is why the list's own answers come first, and why a device that is in use is never touched.
+
+A device that this machine has in use without knowing it, because it lost power meanwhile, is not
+listed either. One that was meant by the same words is then asked for by its bus id.
 """
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from gadgetip.errors import GadgetipError, LinkLostError
 from gadgetip.link import HostAddress
+from gadgetip.matching import DeviceSelector, facts_of_record, facts_of_tree
 from gadgetip.remote.descriptors import read_device_tree
-from gadgetip.remote.operations import ImportedDevice, import_device, list_devices
-from gadgetip.remote.selector import DeviceSelector
+from gadgetip.remote.operations import (
+    BUSY_LIMIT_S,
+    DeviceBusyError,
+    ImportedDevice,
+    NotExportedError,
+    import_device,
+    list_devices,
+)
+from gadgetip.remote.stale_session import past_imports
 from gadgetip.usb import DeviceTree
 from gadgetip.wire import DeviceRecord
 
 log = logging.getLogger(__name__)
+
+
+class AmbiguousError(GadgetipError):
+    """Several devices are meant; the message lists them."""
 
 
 @dataclass(slots=True)
@@ -27,60 +43,120 @@ class FoundDevice:
     tree: DeviceTree
 
 
-async def find_and_import(address: HostAddress, selector: DeviceSelector) -> FoundDevice:
+DeviceKey = tuple[str, int, int, int, int]
+"""Of a device in a server's list: bus id, bus, address, VID, PID; another one after a replug."""
+
+KnownTrees = dict[DeviceKey, DeviceTree]
+"""What devices said of themselves when they were imported to see."""
+
+PAST_BUSY_LIMIT_S = 2.0
+
+
+async def find_and_import(
+    address: HostAddress, selector: DeviceSelector, known: KnownTrees | None = None
+) -> FoundDevice:
     """Import the one device that `selector` means and read its descriptors.
 
-    Raises `GadgetipError` that lists the candidates when several match, or what the server exports
-    when none does, and what importing and reading raise.
+    Whoever asks again and again passes `known`: what was imported to see is noted there, and not
+    imported again while the server lists it. Raises `AmbiguousError` that lists the candidates when
+    several match, `NotExportedError` that says what the server exports when none does, and what
+    importing and reading raise.
     """
     if selector.key == "busid":
         return await _import_busid(address, selector.pattern)
     records = await list_devices(address)
-    sure = [record for record in records if selector.matches_record(record)]
-    unsure = [record for record in records if selector.matches_record(record) is None]
-    if not unsure:
-        if len(sure) == 1:
-            return await _look(address, sure[0].busid)
-        raise _no_single_match(address, selector, records, sure)
+    seen = {} if known is None else known
+    for gone in seen.keys() - {_key(record) for record in records}:
+        del seen[gone]
+    found, matching = await _look_through(address, selector, records, seen)
+    if not matching:
+        found = await _held_before(address, selector, records)
+        if found is None:
+            raise _no_single_match(address, selector, records, matching)
+    return found or await _look(address, matching[0].busid)
+
+
+async def _look_through(
+    address: HostAddress,
+    selector: DeviceSelector,
+    records: Collection[DeviceRecord],
+    seen: KnownTrees,
+) -> tuple[FoundDevice | None, list[DeviceRecord]]:
+    """Of a list, what is meant: nothing or one entry, and the device if it was imported to see.
+
+    Raises `AmbiguousError`.
+    """
+    answers = [(record, selector.matches(facts_of_record(record))) for record in records]
+    matching = [record for record, answer in answers if answer]
+    unsure = [record for record, answer in answers if answer is None]
     found: FoundDevice | None = None
     try:
-        matching = list(sure)
         for record in unsure:
-            candidate = await _look_if_possible(address, record)
-            if candidate is None:
-                continue
-            if selector.matches_tree(candidate.tree):
+            candidate: FoundDevice | None = None
+            if (tree := seen.get(_key(record))) is None:
+                candidate = await _look_if_possible(address, record)
+                if candidate is None:
+                    continue
+                tree = seen[_key(record)] = candidate.tree
+            if selector.matches(facts_of_tree(tree, record.busid)):
                 matching.append(record)
-                if found is None:
+                if candidate is not None and found is None and len(matching) == 1:
                     found = candidate
                     continue
-            candidate.imported.close()
-        if len(matching) != 1:
+            if candidate is not None:
+                candidate.imported.close()
+        if len(matching) > 1:
             raise _no_single_match(address, selector, records, matching)
-        if found is None:
-            found = await _look(address, matching[0].busid)
     except BaseException:
         if found is not None:
             found.imported.close()
         raise
-    return found
+    return found, matching
 
 
 async def _import_busid(address: HostAddress, busid: str) -> FoundDevice:
     try:
         return await _look(address, busid)
     except GadgetipError as refusal:
-        if type(refusal) is not GadgetipError:
+        if type(refusal) not in {GadgetipError, NotExportedError, DeviceBusyError}:
             raise
         try:
             records = await list_devices(address)
         except GadgetipError:
             raise refusal from None
-        raise GadgetipError(f"{refusal}. {_offer(address, records)}") from None
+        raise type(refusal)(f"{refusal}. {_offer(address, records)}") from None
 
 
-async def _look(address: HostAddress, busid: str) -> FoundDevice:
-    imported = await import_device(address, busid)
+async def _held_before(
+    address: HostAddress, selector: DeviceSelector, listed: Collection[DeviceRecord]
+) -> FoundDevice | None:
+    """The device that a session of ours still holds which outlived us, where there is such a one.
+
+    Only what the user meant by the same words, or by an id that it has, is asked for.
+    """
+    for past in past_imports(str(address)):
+        is_meant = past.selector == str(selector) or (
+            selector.key == "id" and selector.pattern == past.id
+        )
+        if not is_meant or any(record.busid == past.busid for record in listed):
+            continue
+        try:
+            found = await _look(address, past.busid, busy_limit_s=PAST_BUSY_LIMIT_S)
+        except LinkLostError:
+            raise
+        except GadgetipError as error:
+            log.info("%s, imported before: %s", past.busid, error)
+            continue
+        if selector.matches(facts_of_tree(found.tree, past.busid)):
+            return found
+        found.imported.close()
+    return None
+
+
+async def _look(
+    address: HostAddress, busid: str, *, busy_limit_s: float = BUSY_LIMIT_S
+) -> FoundDevice:
+    imported = await import_device(address, busid, busy_limit_s=busy_limit_s)
     urbs = imported.urbs().attach()
     try:
         tree = await read_device_tree(urbs, imported.speed)
@@ -107,19 +183,21 @@ async def _look_if_possible(address: HostAddress, record: DeviceRecord) -> Found
 def _no_single_match(
     address: HostAddress,
     selector: DeviceSelector,
-    records: tuple[DeviceRecord, ...],
+    records: Collection[DeviceRecord],
     matching: list[DeviceRecord],
 ) -> GadgetipError:
     if matching:
         candidates = "; ".join(map(_describe, matching))
-        return GadgetipError(
+        return AmbiguousError(
             f"{selector} matches {len(matching)} devices on {address}: {candidates}. "
             "Name one by its bus id"
         )
-    return GadgetipError(f"no device on {address} matches {selector}. {_offer(address, records)}")
+    return NotExportedError(
+        f"no device on {address} matches {selector}. {_offer(address, records)}"
+    )
 
 
-def _offer(address: HostAddress, records: tuple[DeviceRecord, ...]) -> str:
+def _offer(address: HostAddress, records: Collection[DeviceRecord]) -> str:
     if not records:
         return f"{address} exports nothing that is free: bind a device there first"
     return f"{address} exports: " + "; ".join(map(_describe, records))
@@ -127,3 +205,7 @@ def _offer(address: HostAddress, records: tuple[DeviceRecord, ...]) -> str:
 
 def _describe(record: DeviceRecord) -> str:
     return f"{record.busid} ({record.idVendor:04x}:{record.idProduct:04x})"
+
+
+def _key(record: DeviceRecord) -> DeviceKey:
+    return (record.busid, record.busnum, record.devnum, record.idVendor, record.idProduct)

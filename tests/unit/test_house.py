@@ -13,16 +13,31 @@ ROOMS: dict[str, frozenset[str]] = {
     "usb": frozenset({"errors"}),
     "link": frozenset({"errors"}),
     "pump": frozenset({"errors", "wire", "usb"}),
-    "remote": frozenset({"errors", "wire", "usb", "link", "pump"}),
+    "strict_toml": frozenset({"errors", "usb"}),
+    "matching": frozenset({"errors", "usb", "wire", "strict_toml"}),
+    "remote": frozenset({"errors", "wire", "usb", "link", "pump", "matching"}),
     "gadget": frozenset({"errors", "usb", "pump", "profiles"}),
     "vhci": frozenset({"errors", "usb"}),
-    "profiles": frozenset({"errors", "usb"}),
-    "server": frozenset({"errors", "usb", "wire", "link"}),
+    "profiles": frozenset({"errors", "usb", "strict_toml", "matching"}),
+    "server": frozenset({"errors", "usb", "wire", "link", "strict_toml", "matching"}),
     "attachment": frozenset(
-        {"errors", "usb", "link", "pump", "remote", "gadget", "vhci", "profiles"}
+        {"errors", "usb", "link", "pump", "matching", "remote", "gadget", "vhci", "profiles"}
     ),
     "cli": frozenset(
-        {"errors", "usb", "wire", "link", "remote", "gadget", "attachment", "profiles"}
+        {
+            "errors",
+            "usb",
+            "wire",
+            "link",
+            "strict_toml",
+            "matching",
+            "remote",
+            "gadget",
+            "vhci",
+            "attachment",
+            "profiles",
+            "server",
+        }
     ),
 }
 """Every room, and what it may import of ours."""
@@ -47,9 +62,22 @@ PURE = (
     "gadget/udc_models.py",
     "profiles/profile.py",
     "profiles/toml_form.py",
-    "profiles/match_form.py",
-    "profiles/strict_table.py",
-    "profiles/toml_lines.py",
+    "strict_toml/document.py",
+    "strict_toml/faults.py",
+    "strict_toml/strict_table.py",
+    "strict_toml/toml_lines.py",
+    "matching/facts.py",
+    "matching/match.py",
+    "matching/match_form.py",
+    "matching/selector.py",
+    "server/local_device.py",
+    "server/policy_form.py",
+    "server/policy_rules.py",
+    "server/binding_marks.py",
+    "server/exports.py",
+    "server/safety.py",
+    "server/sysfs_form.py",
+    "server/admission.py",
 )
 EFFECTS = {"os", "subprocess", "socket", "fcntl", "pathlib", "shutil", "asyncio"}
 

@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from gadgetip.matching import DeviceSelector
 from gadgetip.pump import ControlTimeoutError, StallError
-from gadgetip.remote import DeviceSelector, find_and_import
+from gadgetip.remote import find_and_import
 from gadgetip.usb import DeviceTree, SetupPacket, build_device_file
 from tests.emulated import DEVICES, EmulatedServer, make_device
 from tests.emulated.devices.hid import Hid

@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gadgetip.errors import GadgetipError
-from gadgetip.remote import DeviceSelector, find_and_import
+from gadgetip.matching import DeviceSelector
+from gadgetip.remote import find_and_import
 from gadgetip.usb import build_device_file
 from gadgetip.wire import CmdSubmit
 from tests.emulated.device import EmulatedDevice, walk_settings

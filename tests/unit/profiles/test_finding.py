@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from gadgetip.profiles import GENERIC, Profile, ProfileError, load_profile, profile_names
+from gadgetip.profiles import GENERIC, Profile, load_profile, profile_names
 from gadgetip.profiles.toml_form import parse_profile
+from gadgetip.strict_toml import FileError
 from tests.unit.profiles.files import HEAD
 
 SHIPPED = Path(__file__).parents[3] / "configfs_profiles"
@@ -60,25 +61,25 @@ def test_without_a_directory(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_not_found(own: Path, name: str, said: str) -> None:
-    with pytest.raises(ProfileError, match=re.escape(said)) as error:
+    with pytest.raises(FileError, match=re.escape(said)) as error:
         load_profile(name, own)
     assert str(error.value).isprintable()
 
 
 def test_a_file_has_its_profiles_name(own: Path) -> None:
     (own / "copy.toml").write_text(HEAD)
-    with pytest.raises(ProfileError, match=r"copy\.toml: the profile in it is named x"):
+    with pytest.raises(FileError, match=r"copy\.toml: the profile in it is named x"):
         load_profile("copy", own)
 
 
 def test_faults_name_the_file(own: Path) -> None:
     (own / "bad.toml").write_text(HEAD + "x = 1")
-    with pytest.raises(ProfileError, match=r"/bad\.toml:3: a profile has no key x"):
+    with pytest.raises(FileError, match=r"/bad\.toml:3: a profile has no key x"):
         load_profile("bad", own)
 
 
 def test_endless_files_end() -> None:
-    with pytest.raises(ProfileError, match="at most 256 KiB"):
+    with pytest.raises(FileError, match="at most 256 KiB"):
         load_profile("/dev/zero")
 
 

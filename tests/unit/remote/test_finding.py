@@ -3,11 +3,19 @@
 import asyncio
 import errno
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from gadgetip.errors import GadgetipError, LinkLostError
-from gadgetip.remote import DeviceSelector, find_and_import, import_device, operations
+from gadgetip.matching import DeviceSelector
+from gadgetip.remote import (
+    KnownTrees,
+    NotExportedError,
+    find_and_import,
+    import_device,
+    operations,
+)
 from gadgetip.remote.finding import FoundDevice
 from gadgetip.usb import DescriptorType, SetupPacket
 from gadgetip.wire import OpStatus
@@ -192,5 +200,34 @@ def test_the_tree_is_read_before_anybody_else_gets_the_stream() -> None:
             # Sequence numbers go on: the server may remember the ones before.
             assert found.imported.next_seqnum > 1
             found.imported.close()
+
+    asyncio.run(scenario())
+
+
+def test_whoever_asks_again_looks_at_each_device_once() -> None:
+    async def scenario() -> None:
+        server = Server(exported("1-1", with_serial("A")), exported("1-2", with_serial("B")))
+        selector = DeviceSelector.parse("serial=C")
+        known: KnownTrees = {}
+        async with serving(server):
+            for _ in range(3):
+                with pytest.raises(NotExportedError):
+                    await find_and_import(server.address, selector, known)
+            assert imports(server) == {"1-1": 1, "1-2": 1}
+            # Another device in the same place is another device.
+            server.devices["1-2"] = exported("1-2", with_serial("C"))
+            server.devices["1-2"].record = replace(server.devices["1-2"].record, devnum=9)
+            found = await find_and_import(server.address, selector, known)
+            assert found.imported.record.busid == "1-2"
+            found.imported.close()
+            assert imports(server) == {"1-1": 1, "1-2": 1}
+            # It is known now, and imported for use only.
+            found = await find_and_import(server.address, selector, known)
+            found.imported.close()
+            assert imports(server) == {"1-1": 1, "1-2": 2}
+            server.listed = ["1-1"]
+            with pytest.raises(NotExportedError):
+                await find_and_import(server.address, selector, known)
+            assert [key[0] for key in known] == ["1-1"]
 
     asyncio.run(scenario())

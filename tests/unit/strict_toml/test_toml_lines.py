@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gadgetip.profiles.faults import KeyPath
-from gadgetip.profiles.toml_lines import key_lines
+from gadgetip.strict_toml.faults import KeyPath
+from gadgetip.strict_toml.toml_lines import key_lines
 from tests.unit.profiles.files import CONTRACT
 
 

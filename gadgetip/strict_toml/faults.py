@@ -1,4 +1,4 @@
-"""What is wrong with a profile, and where.
+"""What is wrong with a file, and where.
 
 Whoever edits a file by hand wants to know the line, the key and the right spelling. All faults of
 a file are collected, up to a limit, so that a checker can print every one; the message of the
@@ -21,7 +21,7 @@ MAX_FAULTS = 20
 SHOWN_CHARACTERS = 40
 
 
-class ProfileFault(NamedTuple):
+class FileFault(NamedTuple):
     """One thing that is wrong: the file, the line (from 1), and what to do about it."""
 
     source: str
@@ -32,15 +32,15 @@ class ProfileFault(NamedTuple):
         return f"{self.source}:{self.line}: {self.problem}"
 
 
-class ProfileError(GadgetipError):
-    """A profile that cannot be found, read or understood; `faults` in the order of the lines."""
+class FileError(GadgetipError):
+    """A file that cannot be found, read or understood; `faults` in the order of the lines."""
 
-    def __init__(self, message: str, faults: tuple[ProfileFault, ...] = ()) -> None:
+    def __init__(self, message: str, faults: tuple[FileFault, ...] = ()) -> None:
         super().__init__(message)
         self.faults = faults
 
     @classmethod
-    def of(cls, *faults: ProfileFault) -> "ProfileError":
+    def of(cls, *faults: FileFault) -> "FileError":
         """The error that has these faults, at least one; its message is the first."""
         ordered = tuple(sorted(faults, key=lambda fault: fault.line))
         others = f" (and {len(ordered) - 1} more)" if len(ordered) > 1 else ""
@@ -48,16 +48,20 @@ class ProfileError(GadgetipError):
 
 
 class FaultList:
-    """Collects the faults of one file. `lines` is where each key stands."""
+    """Collects the faults of one file.
 
-    def __init__(self, source: str, lines: Mapping[KeyPath, int]) -> None:
+    `lines` is where each key stands; `noun` is what the file is, "a profile".
+    """
+
+    def __init__(self, source: str, lines: Mapping[KeyPath, int], noun: str = "the file") -> None:
+        self.noun = noun
         self._source = source
         self._lines = lines
-        self._faults: list[ProfileFault] = []
+        self._faults: list[FileFault] = []
 
     def add(self, path: KeyPath, problem: str) -> None:
-        """Note what is wrong with the value there; raises `ProfileError` when that is enough."""
-        self._faults.append(ProfileFault(self._source, self.line(path), problem))
+        """Note what is wrong with the value there; raises `FileError` when that is enough."""
+        self._faults.append(FileFault(self._source, self.line(path), problem))
         if len(self._faults) >= MAX_FAULTS:
             self.raise_any()
 
@@ -68,9 +72,9 @@ class FaultList:
         return self._lines.get(path, 1)
 
     def raise_any(self) -> None:
-        """Raise `ProfileError` if anything was noted."""
+        """Raise `FileError` if anything was noted."""
         if self._faults:
-            raise ProfileError.of(*self._faults)
+            raise FileError.of(*self._faults)
 
 
 def nearest(name: str, known: tuple[str, ...]) -> str:

@@ -15,10 +15,11 @@ import tomllib
 from bisect import bisect_right
 from contextlib import suppress
 
-from gadgetip.profiles.faults import KeyPath, ProfileError, ProfileFault
+from gadgetip.strict_toml.faults import FileError, FileFault, KeyPath
 
 MAX_DEPTH = 8
-"""The most names and numbers in a path; the format's own longest path has 5."""
+"""The most names and numbers in a path; the longest that a file kind of ours has is 7,
+`export 0 match 0 not id 0`."""
 
 _BLANK = re.compile(r"(?:[ \t\n]|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
@@ -37,7 +38,7 @@ _BARE = re.compile(r"[^\n,\]}#]+")
 def key_lines(text: str, source: str) -> dict[KeyPath, int]:
     """The line, from 1, of each key, table and list element.
 
-    Raises `ProfileError` for a document that is nested too deeply.
+    Raises `FileError` for a document that is nested too deeply.
     """
     scan = _Scan(text, source)
     with suppress(_StrangeError):
@@ -151,9 +152,9 @@ class _Scan:
         self.lines.setdefault(path, line)
         return path
 
-    def _too_deep(self) -> ProfileError:
-        return ProfileError.of(
-            ProfileFault(self._source, self._line, "tables or lists are nested too deeply")
+    def _too_deep(self) -> FileError:
+        return FileError.of(
+            FileFault(self._source, self._line, "tables or lists are nested too deeply")
         )
 
     def _skip(self, pattern: re.Pattern[str]) -> str:

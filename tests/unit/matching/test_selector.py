@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gadgetip.errors import UsageError
-from gadgetip.remote import DeviceSelector
+from gadgetip.matching import DeviceSelector, facts_of_record, facts_of_tree
 from gadgetip.usb import DeviceTree, StringTable
 from gadgetip.wire import InterfaceRecord
 from tests.unit.gadget.devices import DEVICE, HS_STICK, UAS_STICK, device, stick, strings
@@ -71,8 +71,8 @@ def test_any_text_is_a_selector_or_a_usage_error(text: str) -> None:
         selector = DeviceSelector.parse(text)
     except UsageError:
         return
-    selector.matches_record(RECORD)
-    selector.matches_tree(HS_STICK)
+    selector.matches(facts_of_record(RECORD))
+    selector.matches(facts_of_tree(HS_STICK))
     if selector.key == "busid":
         assert selector.pattern == text
 
@@ -98,7 +98,7 @@ HID = InterfaceRecord(3, 1, 1)
     ],
 )
 def test_what_a_list_tells(text: str, expected: bool | None) -> None:
-    assert DeviceSelector.parse(text).matches_record(RECORD) is expected
+    assert DeviceSelector.parse(text).matches(facts_of_record(RECORD)) is expected
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_what_a_list_tells(text: str, expected: bool | None) -> None:
 )
 def test_what_a_list_with_interfaces_tells(text: str, expected: bool) -> None:
     record = replace(RECORD, interfaces=(STORAGE, HID))
-    assert DeviceSelector.parse(text).matches_record(record) is expected
+    assert DeviceSelector.parse(text).matches(facts_of_record(record)) is expected
 
 
 @pytest.mark.parametrize(
@@ -128,10 +128,12 @@ def test_what_a_list_with_interfaces_tells(text: str, expected: bool) -> None:
         ("serial=*", device(stick(), texts=StringTable()), False),
         ("name=*", device(stick(), texts=strings({2: "thing"})), True),
         ("serial=*", device(stick(), descriptor=DEVICE.replace(iSerialNumber=0)), False),
+        ("name=*", device(stick(), texts=StringTable()), False),
+        ("1-1", HS_STICK, None),
     ],
 )
-def test_what_the_device_tells(text: str, tree: DeviceTree, expected: bool) -> None:
-    assert DeviceSelector.parse(text).matches_tree(tree) is expected
+def test_what_the_device_tells(text: str, tree: DeviceTree, expected: bool | None) -> None:
+    assert DeviceSelector.parse(text).matches(facts_of_tree(tree)) is expected
 
 
 @pytest.mark.parametrize("text", ["1-1.4", "0781:5581", "serial=4C53*", "class=08/*/*", "name=a b"])

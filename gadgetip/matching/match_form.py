@@ -1,4 +1,4 @@
-"""`match`: which devices a profile is for, read from its tables.
+"""`match`: which devices are meant, read from the tables of a profile or a policy.
 
 The words are those of DEVICE at the command line: `id`, `serial`, `name`, `class`, `busid`, each
 a glob or a list of them. A pattern that no device can have ("483:5740", whose vendor lacks a
@@ -8,8 +8,8 @@ digit) would never match and never say so; such are refused.
 import re
 from dataclasses import replace
 
-from gadgetip.profiles.profile import MatchWish
-from gadgetip.profiles.strict_table import StrictTable
+from gadgetip.matching.match import Match
+from gadgetip.strict_toml import StrictTable
 
 KEYS = ("id", "serial", "name", "class", "busid")
 MAX_PATTERN_CHARACTERS = 256
@@ -19,18 +19,29 @@ _GLOB = frozenset("*?[]")
 _HEX_GLOB = re.compile(r"[0-9a-f?*\[\]!-]{1,16}")
 
 
-def read_match(table: StrictTable) -> MatchWish:
+def read_matches(table: StrictTable, *, needed: bool = False) -> tuple[Match, ...]:
+    """The key `match` of this table: one table or a list of them.
+
+    Without it (), which is a fault where it is `needed`.
+    """
+    if needed:
+        table.need("match", "say which devices are meant")
+    tables = table.tables("match", single=True, needed=needed)
+    return tuple(read_match(match) for match in tables)
+
+
+def read_match(table: StrictTable) -> Match:
     """One table of `match`; faults go to the table's list."""
     inner = table.table("not")
     excluded = _read_patterns(inner) if table.has("not") else None
     return replace(_read_patterns(table), excluded=excluded)
 
 
-def _read_patterns(table: StrictTable) -> MatchWish:
+def _read_patterns(table: StrictTable) -> Match:
     # All keys that are there have to match, so that a table without any matches everything.
     if not any(map(table.has, KEYS)):
         table.fault(None, f"fits every device: give one of {', '.join(KEYS)}")
-    wish = MatchWish(
+    match = Match(
         ids=tuple(text.lower() for text in table.texts("id", _id_problem)),
         serials=table.texts("serial", _text_problem),
         names=table.texts("name", _text_problem),
@@ -38,7 +49,7 @@ def _read_patterns(table: StrictTable) -> MatchWish:
         busids=table.texts("busid", _busid_problem),
     )
     table.close()
-    return wish
+    return match
 
 
 def _id_problem(text: str) -> str | None:

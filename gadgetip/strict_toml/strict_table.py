@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime, time
 from typing import TypeVar
 
-from gadgetip.profiles.faults import FaultList, KeyPath, nearest, shown, shown_key
+from gadgetip.strict_toml.faults import FaultList, KeyPath, nearest, shown, shown_key
 
 _Default = TypeVar("_Default")
 
@@ -77,7 +77,7 @@ class StrictTable:
             self._wrong_type(key, value, "a text or a list of texts")
             return ()
         elif not value:
-            self.fault(key, f"{key} is an empty list, which nothing can match: leave it out")
+            self.fault(key, f"{key} is an empty list: leave it out")
         texts = []
         for index, element in enumerate(value):
             if not isinstance(element, str):
@@ -149,8 +149,13 @@ class StrictTable:
             self._wrong_type(key, value, f"a table, [{key}]")
         return StrictTable({}, (*self._path, key), self._faults)
 
-    def tables(self, key: str, *, single: bool = False) -> list["StrictTable"]:
-        """A list of tables, `[[key]]`; with `single` one plain table will do."""
+    def tables(
+        self, key: str, *, single: bool = False, needed: bool = False
+    ) -> list["StrictTable"]:
+        """A list of tables, `[[key]]`.
+
+        With `single` one plain table will do; with `needed` a list without any is a fault.
+        """
         value = self._take(key)
         if value is None:
             return []
@@ -159,6 +164,8 @@ class StrictTable:
         if not isinstance(value, list):
             self._wrong_type(key, value, f"a list of tables, [[{key}]]")
             return []
+        if needed and not value:
+            self.fault(key, f"{key} is an empty list: it has to hold a table")
         tables = []
         for index, element in enumerate(value):
             path = (*self._path, key, index)
@@ -174,7 +181,7 @@ class StrictTable:
         known = tuple(self._asked)
         for key in self._values:
             if key not in self._asked:
-                where = self._where or "a profile"
+                where = self._where or self._faults.noun
                 problem = f"{where} has no key {shown_key(key)}{nearest(key, known)}"
                 self._faults.add((*self._path, key), problem)
 
