@@ -9,7 +9,6 @@ from gadgetip.cli.arguments import HostType
 from gadgetip.cli.output import Output, common_options
 from gadgetip.errors import GadgetipError
 from gadgetip.link import HostAddress
-from gadgetip.remote import list_devices
 from gadgetip.server.bindings import Bindings, load_bindings
 from gadgetip.server.control import ask_serve
 from gadgetip.server.hardware_database import known_names
@@ -87,6 +86,9 @@ def _served(output: Output) -> dict[str, object] | None:
 
 
 def _list_remote(output: Output, address: HostAddress) -> None:
+    # The client's side opens the C library libaio; a machine that only exports may be without it.
+    from gadgetip.remote import list_devices  # noqa: PLC0415
+
     devices = asyncio.run(list_devices(address))
     if output.json:
         output.result([_as_json(device) for device in devices])

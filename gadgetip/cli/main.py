@@ -16,6 +16,11 @@ from gadgetip.errors import ExitStatus, GadgetipError, PrerequisiteError
 
 EPILOG = """\b
 Examples:
+  gadgetip list                              what is plugged in here?
+  gadgetip bind 0781:5581                    mark it for export
+  gadgetip serve --listen 192.168.1.5        export what is marked, until Ctrl-C
+
+\b
   gadgetip list nas.lan                      what does the server export?
   gadgetip inspect nas.lan 0781:5581         what is that device, in detail?
   gadgetip plan nas.lan 0781:5581            what would it be like on this board?
@@ -30,13 +35,22 @@ server; 4 link lost; 5 the plan refuses; 6 a prerequisite is missing; 7 (plan) w
 
 COMMANDS = {
     "attach": "gadgetip.cli.attach:attach",
+    "bind": "gadgetip.cli.bind:bind",
+    "check": "gadgetip.cli.check:check",
     "completion": "gadgetip.cli.completion:completion",
+    "detach": "gadgetip.cli.detach:detach",
     "inspect": "gadgetip.cli.inspect:inspect",
     "list": "gadgetip.cli.listing:list_command",
     "plan": "gadgetip.cli.plan:plan",
+    "ports": "gadgetip.cli.ports:ports",
+    "serve": "gadgetip.cli.serve:serve",
     "udc": "gadgetip.cli.udc:udc",
+    "unbind": "gadgetip.cli.bind:unbind",
 }
 """Every command, by name: where it lives."""
+
+STOCK_SPELLINGS = {"port": "ports"}
+"""What the stock tool calls a command; left out of the help."""
 
 
 class CommandTable(click.Group):
@@ -48,9 +62,10 @@ class CommandTable(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The command of this name."""
-        if cmd_name not in COMMANDS:
+        place = COMMANDS.get(STOCK_SPELLINGS.get(cmd_name, cmd_name))
+        if place is None:
             return None
-        module, name = COMMANDS[cmd_name].split(":")
+        module, name = place.split(":")
         try:
             command = getattr(import_module(module), name)
         except OSError as error:
