@@ -4,9 +4,56 @@ Import, plan, build, run, tear down. Two processes share it. The *keeper* has th
 imports the device, builds the replica, and removes it whatever happens. The *worker* has the open
 files and nothing else: it carries the traffic. A crash, a leak or a blocked endpoint 0 stays
 inside the worker, and its death is an unplug for the host, never a wedged board.
+
+What is named here is imported when it is used: `ports` and `detach` need no gadget, and run on
+machines that have none of its libraries.
 """
 
-from gadgetip.attachment.gadget_sink import Bound, Listener, attach_to_gadget, plan_for
-from gadgetip.attachment.vhci_sink import Imported, attach_to_vhci
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = ["Bound", "Imported", "Listener", "attach_to_gadget", "attach_to_vhci", "plan_for"]
+if TYPE_CHECKING:
+    from gadgetip.attachment.detaching import Attached, choose, detach, what_is_attached
+    from gadgetip.attachment.gadget_sink import Bound, Listener, attach_to_gadget, plan_for
+    from gadgetip.attachment.keeping import keep_attached
+    from gadgetip.attachment.running import Registration, Running, list_running
+    from gadgetip.attachment.searching import PatientSearch, Search, search_once
+    from gadgetip.attachment.vhci_sink import Imported, attach_to_vhci, stay_on_vhci
+
+_MODULES = {
+    "detaching": ("Attached", "choose", "detach", "what_is_attached"),
+    "gadget_sink": ("Bound", "Listener", "attach_to_gadget", "plan_for"),
+    "keeping": ("keep_attached",),
+    "running": ("Registration", "Running", "list_running"),
+    "searching": ("PatientSearch", "Search", "search_once"),
+    "vhci_sink": ("Imported", "attach_to_vhci", "stay_on_vhci"),
+}
+_WHERE = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = [
+    "Attached",
+    "Bound",
+    "Imported",
+    "Listener",
+    "PatientSearch",
+    "Registration",
+    "Running",
+    "Search",
+    "attach_to_gadget",
+    "attach_to_vhci",
+    "choose",
+    "detach",
+    "keep_attached",
+    "list_running",
+    "plan_for",
+    "search_once",
+    "stay_on_vhci",
+    "what_is_attached",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import the module of a name (PEP 562)."""
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

@@ -13,7 +13,9 @@ import time
 from dataclasses import dataclass
 
 from gadgetip.attachment.channel import Message, Word
-from gadgetip.attachment.keeper import STOP_SIGNALS, Keeper, WorkerProcess
+from gadgetip.attachment.keeper import Keeper, WorkerProcess
+from gadgetip.attachment.searching import Search, search_once
+from gadgetip.attachment.stop_signals import STOP_SIGNALS
 from gadgetip.attachment.udc_lock import UdcLock
 from gadgetip.attachment.worker import worker_uid
 from gadgetip.errors import GadgetipError, LinkLostError, PrerequisiteError, RefusedError
@@ -31,15 +33,16 @@ from gadgetip.gadget import (
 from gadgetip.gadget.backends.gadgetfs import DRIVER as GADGETFS_DRIVER
 from gadgetip.gadget.configfs import GADGET_PREFIX
 from gadgetip.link import HostAddress
+from gadgetip.matching import DeviceSelector
 from gadgetip.profiles import Profile
 from gadgetip.pump import StallError
 from gadgetip.remote import (
-    DeviceSelector,
+    FoundDevice,
     ImportedDevice,
-    find_and_import,
+    forget_import,
     is_still_exported,
+    remember_import,
 )
-from gadgetip.remote.finding import FoundDevice
 from gadgetip.usb import DeviceTree, SetupPacket
 
 log = logging.getLogger(__name__)
@@ -76,9 +79,11 @@ def attach_to_gadget(
     udc_name: str | None,
     profile: Profile,
     listener: Listener,
+    search: Search = search_once,
 ) -> None:
     """Rebuild a device on a controller and keep it until it ends.
 
+    `search` may wait for the device; the controller is ours meanwhile.
     Returns when the user stopped it (SIGINT, SIGTERM). Every other end is an error:
     `DeviceUnpluggedError`, `LinkLostError`, `RefusedError`, `PrerequisiteError`, `GadgetipError`.
     """
@@ -94,7 +99,7 @@ def attach_to_gadget(
             )
         for backend_type in BACKENDS.values():
             backend_type(udc.name).clean()
-        found = asyncio.run(find_and_import(address, selector))
+        found = search(address, selector)
         try:
             plan = plan_for(found.tree, udc, profile)
             if plan.refusals:
@@ -103,6 +108,8 @@ def attach_to_gadget(
                 if all(each.subject in BACKENDS for each in plan.refusals):
                     raise PrerequisiteError(reasons)
                 raise RefusedError(f"this device cannot be rebuilt on {udc.name}: {reasons}")
+            imported = found.imported
+            remember_import(imported.stream, imported.record, address, selector)
             asyncio.run(_configure(found.imported, plan))
             _build_and_keep(BACKENDS[plan.backend](udc.name), Bound(found, udc, plan), listener)
         finally:
@@ -179,6 +186,7 @@ def _build_and_keep(backend: Backend, bound: Bound, listener: Listener) -> None:
                 signal.signal(each, signal.default_int_handler)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
     if ending is None:
+        forget_import(bound.found.imported.stream, bound.found.imported.record.busid)
         return
     if ending.word is not Word.LINK_ENDED:
         raise GadgetipError(ending.text)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from gadgetip.attachment.channel import Channel, Message, Word, channel
+from gadgetip.attachment.stop_signals import STOP_SIGNALS
 from gadgetip.attachment.worker import run_worker
 from gadgetip.errors import GadgetipError
 from gadgetip.gadget import Plan, Replica
@@ -21,7 +22,6 @@ from gadgetip.remote import ImportedDevice
 READY_LIMIT_S = 20.0
 STOP_LIMIT_S = 6.0
 LEAVE_LIMIT_S = 2.0
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class WorkerProcess:

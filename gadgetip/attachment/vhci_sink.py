@@ -1,12 +1,57 @@
-"""Attach to this machine's own USB stack: import, hand the stream to vhci_hcd, done."""
+"""Attach to this machine's own USB stack: import, hand the stream to vhci_hcd.
+
+The kernel carries the traffic from then on, and needs none of our processes. Whoever wants the
+device back after a loss stays (`stay_on_vhci`).
+
+**How a loss is noticed.** vhci_hcd tells nobody: neither a uevent of its own nor a file that can be
+waited for. But the socket is the kernel's and ours at once, as long as we keep our copy open, and a
+poll that asks for no events (no data, no room: those are the kernel's business) still wakes up when
+the connection is over, whoever ended it. Then, and every half second for safety, the port is looked
+at. The stream's keepalive and TCP_USER_TIMEOUT (`link`) were set before the hand-over, so a server
+that is silent is noticed as well.
+
+**Detached on purpose.** The stock `usbip detach` removes its record of the port (`vhci.remembered`)
+before it detaches. A record that is gone while the port was ours means that a person wants the
+device off, and it is not attached again.
+"""
 
 import asyncio
+import select
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from gadgetip.attachment.searching import Search, search_once
+from gadgetip.attachment.stop_signals import STOP_SIGNALS
 from gadgetip.link import HostAddress
-from gadgetip.remote import DeviceSelector, find_and_import
-from gadgetip.remote.finding import FoundDevice
-from gadgetip.vhci import VhciPort, attach_stream, require_vhci
+from gadgetip.matching import DeviceSelector
+from gadgetip.remote import (
+    DeviceBusyError,
+    FoundDevice,
+    forget_import,
+    is_still_exported,
+    remember_import,
+)
+from gadgetip.vhci import (
+    PortStatus,
+    Remembered,
+    VhciPort,
+    attach_stream,
+    detach_port,
+    forget,
+    is_recorded,
+    list_ports,
+    port_now,
+    remember,
+    remembered_on,
+    require_vhci,
+)
+
+LOOK_S = 0.5
+SETTLE_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,15 +60,124 @@ class Imported:
 
     found: FoundDevice
     port: VhciPort
+    remembered: Remembered
 
 
-def attach_to_vhci(address: HostAddress, selector: DeviceSelector) -> Imported:
-    """Import a device and give its stream to the kernel; returns when the kernel has it."""
+def attach_to_vhci(
+    address: HostAddress, selector: DeviceSelector, search: Search = search_once
+) -> Imported:
+    """Import a device and give its stream to the kernel; returns when the kernel has it.
+
+    Raises `PrerequisiteError`, `GadgetipError` (all ports taken), and what the search raises.
+    """
     require_vhci()
-    found = asyncio.run(find_and_import(address, selector))
+    found = _find(address, selector, search)
     try:
-        port = attach_stream(found.imported.stream, found.imported.record.devid, found.tree.speed)
+        return _hand_over(address, selector, found)
     finally:
         # The kernel holds its own reference by now, or the device goes back to the server.
         found.imported.close()
-    return Imported(found, port)
+
+
+def stay_on_vhci(
+    address: HostAddress,
+    selector: DeviceSelector,
+    search: Search,
+    on_attached: Callable[[Imported], None],
+) -> None:
+    """Attach, and stay until it ends.
+
+    Returns when the user stopped it (SIGINT, SIGTERM, SIGHUP), and then the device is detached; or
+    when somebody else detached it on this machine. Raises `DeviceUnpluggedError`, `LinkLostError`,
+    and what `attach_to_vhci` raises.
+    """
+    for each in STOP_SIGNALS:
+        signal.signal(each, signal.default_int_handler)
+    require_vhci()
+    found = _find(address, selector, search)
+    stream, busid = found.imported.stream, found.imported.record.busid
+    there: Imported | None = None
+    try:
+        with _undisturbed():
+            there = _hand_over(address, selector, found)
+        recorded = is_recorded(there.port.number, there.remembered)
+        on_attached(there)
+        _wait_for_loss(stream, there.port, found.imported.record.devid)
+        if recorded and not is_recorded(there.port.number, there.remembered):
+            return
+    except KeyboardInterrupt:
+        with _undisturbed():
+            if there is not None:
+                forget_import(stream, busid)
+                detach_port(there.port.number)
+        return
+    finally:
+        with _undisturbed():
+            if there is not None:
+                forget(there.port.number, there.remembered)
+            found.imported.close()
+    raise asyncio.run(is_still_exported(address, busid))
+
+
+def _find(address: HostAddress, selector: DeviceSelector, search: Search) -> FoundDevice:
+    """As the search; a device that is in use here is no matter of another client."""
+    try:
+        return search(address, selector)
+    except DeviceBusyError as busy:
+        for port in list_ports():
+            known = remembered_on(port)
+            if (
+                known is not None
+                and known.server == str(address)
+                and selector.key == "busid"
+                and known.busid == selector.pattern
+            ):
+                raise DeviceBusyError(
+                    f"{selector} of {address} is attached to this machine already, on vhci port "
+                    f"{port.number}"
+                ) from busy
+        raise
+
+
+def _hand_over(address: HostAddress, selector: DeviceSelector, found: FoundDevice) -> Imported:
+    record = found.imported.record
+    remember_import(found.imported.stream, record, address, selector)
+    port = attach_stream(found.imported.stream, record.devid, found.tree.speed)
+    remembered = Remembered(
+        address.host,
+        str(address.port),
+        record.busid,
+        devid=record.devid,
+        started=time.time(),
+        selector=str(selector),
+    )
+    remember(port.number, remembered)
+    return Imported(found, port, remembered)
+
+
+def _wait_for_loss(stream: socket.socket, port: VhciPort, devid: int) -> None:
+    """Wait until the kernel has let go of the device on this port."""
+    poller = select.poll()
+    poller.register(stream, 0)
+    while True:
+        over = poller.poll(LOOK_S * 1000)
+        now = port_now(port)
+        if now is None or now.is_free:
+            return
+        if now.status is PortStatus.ERROR:  # it stays so until it is detached
+            detach_port(port.number)
+            return
+        if now.status is PortStatus.USED and now.devid != devid:
+            return
+        if over:
+            time.sleep(SETTLE_S)  # the kernel is taking the device off
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Put signals off: a device that is half attached would stay."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)

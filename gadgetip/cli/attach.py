@@ -1,8 +1,20 @@
-"""`gadgetip attach`: one attachment in the foreground."""
+"""`gadgetip attach`: one attachment, in the foreground or handed to the kernel."""
 
 import click
 
-from gadgetip.attachment import Bound, Listener, attach_to_gadget, attach_to_vhci
+from gadgetip.attachment import (
+    Bound,
+    Imported,
+    Listener,
+    PatientSearch,
+    Registration,
+    Search,
+    attach_to_gadget,
+    attach_to_vhci,
+    keep_attached,
+    search_once,
+    stay_on_vhci,
+)
 from gadgetip.cli.arguments import (
     HOST_AND_DEVICE_HELP,
     DeviceType,
@@ -13,10 +25,11 @@ from gadgetip.cli.arguments import (
     with_backend,
 )
 from gadgetip.cli.output import Output, common_options, describe
+from gadgetip.errors import DeviceUnpluggedError, GadgetipError, LinkLostError
 from gadgetip.gadget import Severity
 from gadgetip.link import HostAddress
+from gadgetip.matching import DeviceSelector
 from gadgetip.profiles import Profile
-from gadgetip.remote import DeviceSelector
 
 EPILOG = f"""{HOST_AND_DEVICE_HELP}
 \b
@@ -26,6 +39,7 @@ Examples:
   gadgetip attach nas.lan 0483:5740 --backend gadgetfs
   gadgetip attach nas.lan 0403:6001 --profile ./serial.toml
   gadgetip attach [fd00::7]:3241 serial=4C53* --to vhci
+  gadgetip attach nas.lan 0483:5740 --to vhci --wait --keep
 """
 
 
@@ -43,6 +57,8 @@ Examples:
 @click.option("--udc", metavar="NAME", help="The controller; needed where several are free.")
 @backend_option
 @profile_option
+@click.option("--wait", is_flag=True, help="Wait until the server has the device, and is there.")
+@click.option("--keep", is_flag=True, help="Attach again after every loss, until Ctrl-C.")
 @common_options
 def attach(
     output: Output,
@@ -54,47 +70,106 @@ def attach(
     udc: str | None,
     backend: str | None,
     profile: Profile,
+    wait: bool,
+    keep: bool,
 ) -> None:
     """Attach a device that HOST exports.
 
     To a gadget, it is rebuilt on a USB device controller and kept until Ctrl-C, until it is
     unplugged at the server, or until the link is lost. To vhci, the kernel takes it over and the
-    command returns.
+    command returns; with --keep it stays, and Ctrl-C detaches the device.
     """
     stock_spelling = remote is not None or busid is not None
     address = one_of(host, remote, "HOST")
     selector = one_of(device, busid, "DEVICE")
-    if (sink or ("vhci" if stock_spelling else "gadget")) == "vhci":
+    to = sink or ("vhci" if stock_spelling else "gadget")
+    if to == "vhci":
         if udc is not None:
             raise click.UsageError("--udc goes with --to gadget")
         if backend is not None:
             raise click.UsageError("--backend goes with --to gadget")
-        _attach_vhci(output, address, selector)
-    else:
-        wishes = with_backend(profile, backend)
-        attach_to_gadget(address, selector, udc, wishes, _Narrator(output, address))
-        output.say("stopped; the replica is unplugged")
-        output.event("stopped")
+        if not wait and not keep:
+            _Narrator(output, address, selector).attached(attach_to_vhci(address, selector))
+            return
+    with Registration(to, str(address), str(selector), udc) as registration:
+        narrator = _Narrator(output, address, selector, registration)
+        first: Search = PatientSearch(narrator.waiting) if wait else search_once
+        if to == "vhci" and not keep:
+            narrator.attached(attach_to_vhci(address, selector, first))
+            return
+
+        def once(search: Search) -> None:
+            if to == "vhci":
+                stay_on_vhci(address, selector, search, narrator.attached)
+            else:
+                wishes = with_backend(profile, backend)
+                attach_to_gadget(address, selector, udc, wishes, narrator, search)
+
+        try:
+            if keep:
+                keep_attached(once, first, on_lost=narrator.lost, on_waiting=narrator.waiting)
+            else:
+                once(first)
+        except KeyboardInterrupt:
+            pass  # while it was awaited: nothing is attached
+    output.say("stopped; the device is detached" if to == "vhci" else _REPLICA_STOPPED)
+    output.event("stopped")
 
 
-def _attach_vhci(output: Output, address: HostAddress, selector: DeviceSelector) -> None:
-    imported = attach_to_vhci(address, selector)
-    port = imported.port.number
-    output.say(
-        f"{describe(imported.found.tree)} from {address} is on vhci port {port} of this machine"
-    )
-    output.event("attached", port=port, server=str(address))
+_REPLICA_STOPPED = "stopped; the replica is unplugged"
+_KINDS = {DeviceUnpluggedError: "unplugged", LinkLostError: "link lost"}
 
 
 class _Narrator(Listener):
     """Tells the person at the terminal, or the program behind --json, what happens."""
 
-    def __init__(self, output: Output, address: HostAddress) -> None:
+    def __init__(
+        self,
+        output: Output,
+        address: HostAddress,
+        selector: DeviceSelector,
+        registration: Registration | None = None,
+    ) -> None:
         self._output = output
         self._address = address
+        self._selector = selector
+        self._registration = registration
+        self._awaited_because = ""
+
+    def waiting(self, error: GadgetipError, pause_s: float) -> None:
+        """There is no device yet; the same reason is told once."""
+        if str(error) == self._awaited_because:
+            self._output.detail(f"asking again in {pause_s:.1f} s")
+            return
+        self._awaited_because = str(error)
+        self._output.say(f"waiting for {self._selector}: {error}")
+        self._output.event("waiting", reason=str(error), retry_in_s=round(pause_s, 3))
+
+    def lost(self, error: GadgetipError) -> None:
+        """The device is gone, and will be attached again."""
+        self._awaited_because = ""
+        if self._registration is not None:
+            self._registration.lost()
+        self._output.say(f"lost: {error}; attaching it again when it is there")
+        self._output.event("lost", reason=_KINDS.get(type(error), "error"), text=str(error))
+
+    def attached(self, imported: Imported) -> None:
+        """The kernel has it on a vhci port."""
+        port, record = imported.port.number, imported.found.imported.record
+        self._awaited_because = ""
+        if self._registration is not None:
+            self._registration.attached(record.busid, port=port)
+        self._output.say(
+            f"{describe(imported.found.tree)} from {self._address} ({record.busid}) is on vhci "
+            f"port {port} of this machine"
+        )
+        self._output.event("attached", port=port, server=str(self._address), busid=record.busid)
 
     def bound(self, bound: Bound) -> None:
         plan, record = bound.plan, bound.found.imported.record
+        self._awaited_because = ""
+        if self._registration is not None:
+            self._registration.attached(record.busid, udc=bound.udc.name)
         self._output.say(
             f"{describe(bound.found.tree)} from {self._address} ({record.busid}) is on "
             f"{bound.udc.name} through {plan.backend} at {plan.speed.mbps_text}; {_summary(bound)}"

@@ -6,6 +6,13 @@ that nothing outside this room has to know.
 """
 
 from gadgetip.link.address import HostAddress
-from gadgetip.link.tcp import CONNECT_LIMIT_S, connect
+from gadgetip.link.tcp import CONNECT_LIMIT_S, Endpoints, connect, connect_between, tune
 
-__all__ = ["CONNECT_LIMIT_S", "HostAddress", "connect"]
+__all__ = [
+    "CONNECT_LIMIT_S",
+    "Endpoints",
+    "HostAddress",
+    "connect",
+    "connect_between",
+    "tune",
+]

@@ -10,6 +10,7 @@ within about ten seconds whether the link was idle or in the middle of a transfe
 import asyncio
 import socket
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 from gadgetip.errors import LinkLostError
@@ -20,6 +21,25 @@ KEEPALIVE_IDLE_S = 5
 KEEPALIVE_INTERVAL_S = 1
 KEEPALIVE_PROBES = 5
 USER_TIMEOUT_MS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """Both ends of a connection: `local` and `peer` are socket addresses, host and port first."""
+
+    family: int
+    local: tuple[Any, ...]
+    peer: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, stream: socket.socket) -> "Endpoints | None":
+        """The ends of a TCP stream that is connected; None for any other."""
+        if stream.family not in {socket.AF_INET, socket.AF_INET6}:
+            return None
+        try:
+            return cls(stream.family, stream.getsockname(), stream.getpeername())
+        except OSError:
+            return None
 
 
 async def connect(address: HostAddress, limit_s: float = CONNECT_LIMIT_S) -> socket.socket:
@@ -35,6 +55,25 @@ async def connect(address: HostAddress, limit_s: float = CONNECT_LIMIT_S) -> soc
         raise LinkLostError(
             f"{address} did not answer within {limit_s:.0f} s: is it switched on and reachable?"
         ) from None
+
+
+async def connect_between(ends: Endpoints, limit_s: float = CONNECT_LIMIT_S) -> socket.socket:
+    """Connect from one given local address and port to one given peer.
+
+    Raises `OSError`: the port is in use here, this very connection exists, or nobody answers.
+    """
+    stream = socket.socket(ends.family, socket.SOCK_STREAM)
+    try:
+        stream.setblocking(False)
+        tune(stream)
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        stream.bind(ends.local)
+        async with asyncio.timeout(limit_s):
+            await asyncio.get_running_loop().sock_connect(stream, ends.peer)
+    except BaseException:
+        stream.close()
+        raise
+    return stream
 
 
 async def _connect_to_any(address: HostAddress) -> socket.socket:

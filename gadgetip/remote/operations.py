@@ -10,8 +10,9 @@ import socket
 from dataclasses import dataclass
 
 from gadgetip.errors import DeviceUnpluggedError, GadgetipError, LinkLostError
-from gadgetip.link import HostAddress, connect
+from gadgetip.link import Endpoints, HostAddress, connect
 from gadgetip.pump import UrbStream
+from gadgetip.remote.stale_session import connect_as_before
 from gadgetip.usb import Speed
 from gadgetip.wire import (
     NEED_DATA,
@@ -30,6 +31,14 @@ REPLY_LIMIT_S = 10.0
 
 BUSY_LIMIT_S = 6.0
 BUSY_POLL_S = 0.2
+
+
+class NotExportedError(GadgetipError):
+    """The server has no such device to give now; it may have it later."""
+
+
+class DeviceBusyError(GadgetipError):
+    """Another client has the device now."""
 
 
 @dataclass(slots=True)
@@ -77,30 +86,54 @@ async def import_device(
     """Import one device by its bus id.
 
     A server needs a moment to take a device back from the client before us (it resets it), so
-    "in use" is asked again for `busy_limit_s` seconds. Raises `GadgetipError` with the server's
-    reason in words, `LinkLostError`, `RemoteProtocolError`.
+    "in use" is asked again for `busy_limit_s` seconds. The first time, it is asked from where this
+    machine imported the device last: that ends a session which outlived us (`stale_session`).
+    Raises `NotExportedError`, `DeviceBusyError`, `GadgetipError` with the server's reason in words,
+    `LinkLostError`, `RemoteProtocolError`.
     """
     deadline = asyncio.get_running_loop().time() + busy_limit_s
-    while True:
-        status, imported = await _try_import(address, busid)
-        if imported is not None:
-            return imported
-        if status is not OpStatus.DEV_BUSY or asyncio.get_running_loop().time() >= deadline:
-            break
+    status, imported, ends = await _try_import(address, busid)
+    if status is OpStatus.DEV_BUSY and ends is not None:
+        stream = await connect_as_before(ends, busid)
+        if stream is not None:
+            status, imported, _ = await _import_through(address, stream, busid)
+    while (
+        imported is None
+        and status is OpStatus.DEV_BUSY
+        and asyncio.get_running_loop().time() < deadline
+    ):
         await asyncio.sleep(BUSY_POLL_S)
-    raise GadgetipError(f"{address} did not give {busid}: {status.sentence}")
+        status, imported, _ = await _try_import(address, busid)
+    if imported is not None:
+        return imported
+    kind = _REFUSALS.get(status, GadgetipError)
+    raise kind(f"{address} did not give {busid}: {status.sentence}")
 
 
-async def _try_import(address: HostAddress, busid: str) -> tuple[OpStatus, ImportedDevice | None]:
-    stream = await connect(address)
+_REFUSALS = {
+    OpStatus.NODEV: NotExportedError,
+    OpStatus.NA: NotExportedError,
+    OpStatus.DEV_BUSY: DeviceBusyError,
+}
+
+_Answer = tuple[OpStatus, ImportedDevice | None, Endpoints | None]
+
+
+async def _try_import(address: HostAddress, busid: str) -> _Answer:
+    return await _import_through(address, await connect(address), busid)
+
+
+async def _import_through(address: HostAddress, stream: socket.socket, busid: str) -> _Answer:
+    """Ask for a device on a stream, which is closed unless it carries the device then."""
     try:
+        ends = Endpoints.of(stream)
         connection = ClientConnection()
         reply = await _ask(address, stream, connection, ReqImport(busid))
         assert isinstance(reply, RepImport)
         if reply.device is None:
             stream.close()
-            return reply.status, None
-        return reply.status, ImportedDevice(address, reply.device, stream, connection)
+            return reply.status, None, ends
+        return reply.status, ImportedDevice(address, reply.device, stream, connection), ends
     except BaseException:
         stream.close()
         raise
@@ -123,7 +156,7 @@ async def is_still_exported(address: HostAddress, busid: str) -> GadgetipError:
         if any(device.busid == busid for device in devices):
             return LinkLostError(f"the connection to {address} broke; the device is still there")
     try:
-        status, imported = await _try_import(address, busid)
+        status, imported, _ = await _try_import(address, busid)
     except GadgetipError as error:
         return LinkLostError(f"the server is gone: {error}")
     if imported is not None:

@@ -1,9 +1,13 @@
 """The ports of vhci_hcd, as its sysfs files show them.
 
 All controllers answer through the attributes of the first (drivers/usb/usbip/vhci_sysfs.c): the
-files `status`, `status.1`, ... have a row for each port, and `attach` takes "port socket devid
-speed". A port is for high speed and below ("hs") or for SuperSpeed ("ss"). Two programs may pick
-the same free port; the kernel answers EBUSY to the second, which takes the next.
+files `status`, `status.1`, ... have a row for each port, `attach` takes "port socket devid speed",
+`detach` a port. A port is for high speed and below ("hs") or for SuperSpeed ("ss"). Two programs
+may pick the same free port; the kernel answers EBUSY to the second, which takes the next.
+
+How many ports there are was decided when the kernel was built (CONFIG_USBIP_VHCI_HC_PORTS of each
+kind and controller, CONFIG_USBIP_VHCI_NR_HCS controllers); the module has no parameter for it.
+Ports of a later controller are used as soon as those of the first are taken.
 """
 
 import contextlib
@@ -11,7 +15,7 @@ import errno
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+import time
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -20,6 +24,10 @@ from gadgetip.errors import GadgetipError, PrerequisiteError
 from gadgetip.usb import Speed
 
 CONTROLLER = Path("/sys/devices/platform/vhci_hcd.0")
+NO_DEVICE = "0-0"
+ATTACH_ROUNDS = 5
+FREE_LIMIT_S = 10.0
+FREE_POLL_S = 0.05
 
 
 class PortStatus(IntEnum):
@@ -33,7 +41,11 @@ class PortStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class VhciPort:
-    """One port; `local_busid` is what the device is called on this machine, "0-0" without one."""
+    """One port; `local_busid` is what the device is called on this machine, "0-0" without one.
+
+    `speed`, `devid` and `local_busid` are shown once the device has an address (`USED`); until
+    then, and for good if it never answers, a taken port is `NOT_ASSIGNED`.
+    """
 
     number: int
     is_superspeed: bool
@@ -41,6 +53,12 @@ class VhciPort:
     speed: Speed
     devid: int
     local_busid: str
+    controller: int = 0
+
+    @property
+    def is_free(self) -> bool:
+        """Whether a device can be attached to it."""
+        return self.status is PortStatus.FREE
 
 
 def require_vhci() -> None:
@@ -56,8 +74,11 @@ def require_vhci() -> None:
         )
 
 
-def parse_status(text: str) -> list[VhciPort]:
-    """Read one `status` file; rows of a controller that is not ready are left out."""
+def parse_status(text: str, controller: int = 0) -> list[VhciPort]:
+    """Read one `status` file; what is no row is left out.
+
+    A controller that is not ready shows its ports as `NOT_ASSIGNED`, with a wider socket field.
+    """
     ports = []
     for row in text.splitlines():
         fields = row.split()
@@ -72,6 +93,7 @@ def parse_status(text: str) -> list[VhciPort]:
                     speed=Speed(int(fields[3])),
                     devid=int(fields[4], 16),
                     local_busid=fields[6],
+                    controller=controller,
                 )
             )
         except ValueError:
@@ -80,32 +102,103 @@ def parse_status(text: str) -> list[VhciPort]:
 
 
 def list_ports() -> list[VhciPort]:
-    """All ports of all controllers."""
+    """All ports of all controllers; none where the module is not loaded."""
     ports: list[VhciPort] = []
     for path in sorted(CONTROLLER.glob("status*"), key=lambda p: (len(p.name), p.name)):
-        ports.extend(parse_status(path.read_text()))
+        number = path.name.partition(".")[2]
+        if number and not number.isdecimal():
+            continue
+        with contextlib.suppress(FileNotFoundError):  # the module was unloaded under us
+            ports.extend(parse_status(path.read_text(), int(number or 0)))
     return ports
 
 
+def port_numbered(number: int) -> VhciPort | None:
+    """How a port is now; None if there is no such port."""
+    return next((port for port in list_ports() if port.number == number), None)
+
+
+def port_now(port: VhciPort) -> VhciPort | None:
+    """How this port is now; reads the rows of its own controller only."""
+    name = f"status.{port.controller}" if port.controller else "status"
+    try:
+        rows = parse_status((CONTROLLER / name).read_text(), port.controller)
+    except FileNotFoundError:
+        return None
+    return next((row for row in rows if row.number == port.number), None)
+
+
 def attach_stream(stream: socket.socket, devid: int, speed: Speed) -> VhciPort:
-    """Hand a stream that carries an imported device to the kernel; returns the port it took."""
+    """Hand a stream that carries an imported device to the kernel; returns the port it took.
+
+    Raises `GadgetipError` when every port is taken, or what the kernel has against the stream.
+    """
     superspeed = speed >= Speed.SUPER
-    for port in _free_ports(superspeed):
-        try:
-            (CONTROLLER / "attach").write_text(
-                f"{port.number} {stream.fileno()} {devid} {int(speed)}"
+    for _ in range(ATTACH_ROUNDS):  # a round that loses every race starts again
+        free = [p for p in list_ports() if p.is_superspeed == superspeed and p.is_free]
+        if not free:
+            break
+        for port in free:
+            try:
+                (CONTROLLER / "attach").write_text(
+                    f"{port.number} {stream.fileno()} {devid} {int(speed)}"
+                )
+            except OSError as error:
+                if error.errno == errno.EBUSY:
+                    continue
+                raise GadgetipError(f"vhci_hcd refused the device: {error.strerror}") from None
+            return port
+    raise _no_free_port(superspeed)
+
+
+def detach_port(number: int) -> bool:
+    """Detach what is on a port and wait until it is free; False if it was free already.
+
+    Raises `GadgetipError` if there is no such port, the kernel refuses, or the port is not free
+    after `FREE_LIMIT_S` seconds.
+    """
+    port = port_numbered(number)
+    if port is None:
+        total = len(list_ports())
+        raise GadgetipError(
+            f"vhci_hcd has no port {number}: it has {total}, 0 to {total - 1}"
+            if total
+            else "the kernel module vhci_hcd is not loaded: nothing is attached"
+        )
+    if port.is_free:
+        return False
+    try:
+        (CONTROLLER / "detach").write_text(str(number))
+    except PermissionError:
+        raise PrerequisiteError("detaching needs root: try again with sudo") from None
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # it became free meanwhile
+            return False
+        raise GadgetipError(f"vhci_hcd does not detach port {number}: {error.strerror}") from None
+    wait_until_free(number)
+    return True
+
+
+def wait_until_free(number: int, limit_s: float = FREE_LIMIT_S) -> None:
+    """Wait until the kernel has let go of what was on a port; raises `GadgetipError`."""
+    deadline = time.monotonic() + limit_s
+    while (port := port_numbered(number)) is not None and not port.is_free:
+        if time.monotonic() >= deadline:
+            raise GadgetipError(
+                f"port {number} is not free {limit_s:.0f} s after it was detached: a driver of "
+                "this machine still holds the device (dmesg may say which)"
             )
-        except OSError as error:
-            if error.errno == errno.EBUSY:
-                continue
-            raise GadgetipError(f"vhci_hcd refused the device: {error.strerror}") from None
-        return port
+        time.sleep(FREE_POLL_S)
+
+
+def _no_free_port(superspeed: bool) -> GadgetipError:
+    ports = list_ports()
+    total = sum(port.is_superspeed == superspeed for port in ports)
     kind = "SuperSpeed" if superspeed else "high-speed"
-    total = sum(p.is_superspeed == superspeed for p in list_ports())
-    raise GadgetipError(f"all {total} {kind} ports of vhci_hcd are taken: detach a device first")
-
-
-def _free_ports(superspeed: bool) -> Iterator[VhciPort]:
-    for port in list_ports():
-        if port.is_superspeed == superspeed and port.status is PortStatus.FREE:
-            yield port
+    controllers = len({port.controller for port in ports})
+    return GadgetipError(
+        f"all {total} {kind} ports of vhci_hcd are taken ({controllers} "
+        f"controller{'s' * (controllers != 1)}): detach a device first (`gadgetip ports` lists "
+        "them); more ports need a kernel that is built with more "
+        "(CONFIG_USBIP_VHCI_HC_PORTS up to 15, CONFIG_USBIP_VHCI_NR_HCS up to 128)"
+    )

@@ -12,8 +12,9 @@ from collections import Counter
 
 import pytest
 
+from gadgetip.matching import DeviceSelector
 from gadgetip.pump import urbs
-from gadgetip.remote import DeviceSelector, find_and_import
+from gadgetip.remote import find_and_import
 from gadgetip.usb import Direction, SetupPacket
 from tests.emulated.hostile import HOSTILE
 from tests.emulated.hostile.urbs import Drip

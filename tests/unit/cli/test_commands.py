@@ -1,22 +1,28 @@
 """The commands, against a server on loopback."""
 
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from gadgetip.attachment import Bound
+from gadgetip.attachment import Bound, Imported, PatientSearch, Search, search_once
 from gadgetip.attachment.gadget_sink import Listener
-from gadgetip.errors import ExitStatus
+from gadgetip.errors import DeviceUnpluggedError, ExitStatus, LinkLostError
 from gadgetip.gadget import Udc
 from gadgetip.gadget.udc_models import DUMMY_HCD
 from gadgetip.link import HostAddress
+from gadgetip.matching import DeviceSelector
 from gadgetip.profiles import Profile
-from gadgetip.remote import DeviceSelector, ImportedDevice
+from gadgetip.remote import ImportedDevice
 from gadgetip.remote.finding import FoundDevice
+from gadgetip.server.hardware_database import known_names
 from gadgetip.usb import DeviceTree, Speed, build_device_file, parse_device_file
+from gadgetip.vhci import PortStatus, Remembered, VhciPort
 from gadgetip.wire import ClientConnection
 from tests.unit.gadget.devices import CAMERA, HS_STICK, UAS_STICK, device, stick, strings
 from tests.unit.gadget.planning import STOCK, plan
@@ -44,7 +50,7 @@ def test_a_list(gadgetip: Command) -> None:
             run = gadgetip(*arguments)
             assert (run.status, run.err) == (0, "")
             header, first, second = run.out.splitlines()
-            assert header.split() == ["BUSID", "ID", "SPEED", "CLASS"]
+            assert header.split()[:4] == ["BUSID", "ID", "SPEED", "CLASS"]
             assert first.startswith(
                 "1-1.2-1  0781:5581  5000 Mbit/s  mass storage, SCSI, bulk-only"
             )
@@ -52,6 +58,7 @@ def test_a_list(gadgetip: Command) -> None:
 
 
 def test_a_list_for_programs(gadgetip: Command) -> None:
+    names = known_names(0x0781, 0x5581)  # as far as this machine's database knows them
     server = Server(exported("1-2", interfaces=True))
     with served(server) as host:
         for arguments in (["list", host, "--json"], ["--json", "list", host]):
@@ -60,6 +67,8 @@ def test_a_list_for_programs(gadgetip: Command) -> None:
                 "busid": "1-2",
                 "id": "0781:5581",
                 "bcdDevice": 0x0100,
+                "vendor_name": names.vendor,
+                "product_name": names.product,
                 "speed": "480 Mbit/s",
                 "class": "00/00/00",
                 "interfaces": ["08/06/50"],
@@ -186,7 +195,7 @@ def bound(tree: DeviceTree) -> Bound:
 @pytest.fixture
 def attached(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """What `attach` asked for; the attachment lives for a moment and is stopped by the user."""
-    seen = SimpleNamespace(tree=HS_STICK, sinks=[])
+    seen = SimpleNamespace(tree=HS_STICK, sinks=[], searches=[], losses=[])
 
     def to_gadget(
         address: HostAddress,
@@ -194,18 +203,43 @@ def attached(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         udc: str | None,
         profile: Profile,
         listener: Listener,
+        search: Search,
     ) -> None:
+        seen.searches.append(search)
         seen.sinks.append(("gadget", str(address), str(selector), udc))
         seen.profile = profile
         listener.bound(bound(seen.tree))
         listener.host("the host configured the replica")
         listener.notice(f"5 bytes lost{HOSTILE}")
 
-    def to_vhci(address: HostAddress, selector: DeviceSelector) -> SimpleNamespace:
+    def on_port_three() -> Imported:
+        port = VhciPort(3, False, PortStatus.NOT_ASSIGNED, Speed.UNKNOWN, 0, "0-0")
+        return Imported(bound(seen.tree).found, port, Remembered("nas", "3240", "1-2"))
+
+    def to_vhci(
+        address: HostAddress, selector: DeviceSelector, search: Search = search_once
+    ) -> Imported:
+        seen.searches.append(search)
         seen.sinks.append(("vhci", str(address), str(selector), None))
-        return SimpleNamespace(
-            port=SimpleNamespace(number=3), found=SimpleNamespace(tree=seen.tree)
-        )
+        return on_port_three()
+
+    def stay(
+        address: HostAddress,
+        selector: DeviceSelector,
+        search: Search,
+        on_attached: Callable[[Imported], None],
+    ) -> None:
+        seen.searches.append(search)
+        seen.sinks.append(("stay", str(address), str(selector), None))
+        if seen.losses:
+            with suppress(AttributeError):  # it is found, and then it is lost
+                search(address, selector)
+            on_attached(on_port_three())
+            raise seen.losses.pop(0)
+        on_attached(on_port_three())
+
+    monkeypatch.setattr("gadgetip.cli.attach.stay_on_vhci", stay)
+    monkeypatch.setattr("gadgetip.attachment.keeping.time.sleep", lambda _: None)
 
     monkeypatch.setattr("gadgetip.cli.attach.attach_to_gadget", to_gadget)
     monkeypatch.setattr("gadgetip.cli.attach.attach_to_vhci", to_vhci)
@@ -218,6 +252,9 @@ def attached(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         (["nas", "1-2"], ("gadget", "nas", "1-2", None)),
         (["nas:1", "0781:5581", "--udc", "x"], ("gadget", "nas:1", "0781:5581", "x")),
         (["nas", "1-2", "--to", "vhci"], ("vhci", "nas", "1-2", None)),
+        (["nas", "1-2", "--to", "vhci", "--wait"], ("vhci", "nas", "1-2", None)),
+        (["nas", "1-2", "--to", "vhci", "--keep"], ("stay", "nas", "1-2", None)),
+        (["nas", "1-2", "--keep", "--wait"], ("gadget", "nas", "1-2", None)),
         # The stock tool's spelling does what the stock tool does, unless told otherwise.
         (["-r", "nas", "-b", "1-2"], ("vhci", "nas", "1-2", None)),
         (["-r", "nas", "-b", "1-2", "--to", "gadget"], ("gadget", "nas", "1-2", None)),
@@ -229,6 +266,8 @@ def test_where_a_device_goes(
     run = gadgetip("attach", *arguments)
     assert run.status == 0
     assert attached.sinks == [sink]
+    if "--keep" not in arguments:
+        assert isinstance(attached.searches[0], PatientSearch) == ("--wait" in arguments)
 
 
 def test_a_backend_and_a_profile_reach_the_attachment(
@@ -244,6 +283,63 @@ def test_a_backend_and_a_profile_reach_the_attachment(
     chosen = gadgetip("attach", "nas", "1-2", "--profile", str(file), "--backend", "gadgetfs")
     assert chosen.status == 0
     assert (attached.profile.name, attached.profile.gadget.backend) == ("mine", "gadgetfs")
+
+
+def test_a_device_that_is_kept(
+    gadgetip: Command, attached: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gadgetip.cli.attach.search_once", lambda *_: bound(attached.tree).found)
+    monkeypatch.setattr(
+        "gadgetip.attachment.keeping.PatientSearch", lambda *_: lambda *_: bound(HS_STICK).found
+    )
+    losses = [LinkLostError("silence\x1b"), DeviceUnpluggedError("pulled out")]
+    attached.losses = losses[:]
+    run = gadgetip("attach", "nas", "1-2", "--to", "vhci", "--keep")
+    assert run.status == 0
+    there = "SanDisk Ultra (0781:5581) from nas (1-2) is on vhci port 3 of this machine\n"
+    assert run.out == (
+        f"{there}lost: silence\\x1b; attaching it again when it is there\n"
+        f"{there}lost: pulled out; attaching it again when it is there\n"
+        f"{there}stopped; the device is detached\n"
+    )
+    attached.losses = losses[:]
+    run = gadgetip("attach", "nas", "1-2", "--to", "vhci", "--keep", "--json")
+    events = [json.loads(line) for line in run.out.splitlines()]
+    assert [(e["event"], e.get("reason")) for e in events] == [
+        ("attached", None),
+        ("lost", "link lost"),
+        ("attached", None),
+        ("lost", "unplugged"),
+        ("attached", None),
+        ("stopped", None),
+    ]
+
+
+def test_a_device_that_is_awaited(
+    gadgetip: Command, attached: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del attached  # the sinks
+    naps: list[float] = []
+
+    def nap(seconds: float) -> None:
+        naps.append(seconds)
+        if len(naps) == 3:
+            raise KeyboardInterrupt
+
+    def really_search(address: HostAddress, selector: DeviceSelector, *rest: Any) -> None:
+        search = next(each for each in rest if isinstance(each, PatientSearch))
+        search(address, selector)
+
+    monkeypatch.setattr("gadgetip.cli.attach.attach_to_gadget", really_search)
+    monkeypatch.setattr("gadgetip.attachment.searching.time.sleep", nap)
+    with served(Server()) as host:
+        run = gadgetip("attach", host, "0781:5581", "--wait")
+    assert run.status == 0
+    assert run.out == (
+        f"waiting for 0781:5581: no device on {host} matches 0781:5581. {host} exports nothing "
+        "that is free: bind a device there first\nstopped; the replica is unplugged\n"
+    )
+    assert all(0 < nap <= 0.5 for nap in naps)
 
 
 def test_what_attach_says(gadgetip: Command, attached: SimpleNamespace) -> None:

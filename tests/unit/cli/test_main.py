@@ -59,7 +59,7 @@ def test_version(gadgetip: Command) -> None:
     [
         (["nonsense"], "No such command 'nonsense'"),
         (["list", "--nonsense"], "No such option"),
-        (["list"], "missing HOST"),
+        (["list", "-l", "a"], "leave HOST out"),
         (["list", "nas:0"], "'0' is no port"),
         (["list", "a", "-r", "b"], "HOST is given twice"),
         (["list", "\x1b[2J"], r"'\x1b[2J' is no host"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from gadgetip.errors import ExitStatus, LinkLostError
-from gadgetip.link import HostAddress, connect
+from gadgetip.link import Endpoints, HostAddress, connect, connect_between
 
 
 @pytest.fixture
@@ -132,3 +133,29 @@ def test_a_resolver_that_hangs_does_not_hold_anybody(monkeypatch: pytest.MonkeyP
     finally:
         let_go.set()
     assert error.value.exit_status is ExitStatus.LINK_LOST
+
+
+def test_a_connection_from_where_the_last_one_came(listener: socket.socket) -> None:
+    async def scenario() -> None:
+        first = await connect(HostAddress("127.0.0.1", port_of(listener)))
+        ends = Endpoints.of(first)
+        assert ends is not None
+        with pytest.raises(OSError, match=r".+"):  # that very connection exists
+            await connect_between(ends)
+        # Without a sound, as a machine that lost power.
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        first.close()
+        assert Endpoints.of(first) is None
+        with await connect_between(ends) as again:
+            assert Endpoints.of(again) == ends
+            assert again.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000
+            with pytest.raises(OSError, match=r".+"):
+                await connect_between(ends)
+
+    asyncio.run(scenario())
+
+
+def test_a_stream_that_is_no_tcp_has_no_ends() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert Endpoints.of(ours) is None

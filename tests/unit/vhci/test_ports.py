@@ -1,9 +1,10 @@
+import errno
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gadgetip.errors import ExitStatus, GadgetipError, PrerequisiteError
@@ -12,10 +13,14 @@ from gadgetip.vhci import (
     PortStatus,
     VhciPort,
     attach_stream,
+    detach_port,
     list_ports,
     parse_status,
+    port_now,
+    port_numbered,
     ports,
     require_vhci,
+    wait_until_free,
 )
 
 STATUS = """\
@@ -60,6 +65,7 @@ def test_a_row_that_is_none_is_left_out(row: str) -> None:
     assert len(parse_status(f"{row}\n{MORE}")) == 1
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_any_text_does_no_harm(text: str) -> None:
     assert all(isinstance(port, VhciPort) for port in parse_status(text))
@@ -84,7 +90,15 @@ def stream() -> Iterator[socket.socket]:
 def test_all_controllers_answer(controller: Path) -> None:
     for n in range(2, 11):
         (controller / f"status.{n}").write_text(MORE.replace("0016", f"{n * 16:04}"))
-    assert [p.number for p in list_ports()] == [0, 1, 10, 8, 9, 16, *range(32, 161, 16)]
+    (controller / "status.old").write_text(MORE)
+    everything = list_ports()
+    assert [p.number for p in everything] == [0, 1, 10, 8, 9, 16, *range(32, 161, 16)]
+    assert [p.controller for p in everything] == [0, 0, 0, 0, 0, *range(1, 11)]
+    assert port_numbered(32) == everything[6]
+    assert port_numbered(33) is None
+    assert port_now(everything[6]) == everything[6]
+    (controller / "status.2").unlink()
+    assert port_now(everything[6]) is None
 
 
 @pytest.mark.parametrize(
@@ -101,8 +115,70 @@ def test_a_stream_goes_to_the_first_free_port_of_its_kind(
 
 def test_no_port_is_free(controller: Path, stream: socket.socket) -> None:
     (controller / "status").write_text(STATUS.replace("ss  0009 004", "ss  0009 006"))
-    with pytest.raises(GadgetipError, match="all 2 SuperSpeed ports of vhci_hcd are taken"):
+    text = r"all 2 SuperSpeed ports .* taken \(2 controllers\): .*HC_PORTS up to 15"
+    with pytest.raises(GadgetipError, match=text):
         attach_stream(stream, 1, Speed.SUPER)
+
+
+class Races:
+    """The `attach` file of a kernel that gives ports away to somebody faster."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, refusals: int) -> None:
+        self.asked: list[int] = []
+        self._refusals = refusals
+        monkeypatch.setattr(Path, "write_text", self.write_text)
+
+    def write_text(self, text: str) -> int:
+        self.asked.append(int(text.split(maxsplit=1)[0]))
+        if len(self.asked) <= self._refusals:
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        return len(text)
+
+
+@pytest.mark.parametrize(("refusals", "asked"), [(0, [1]), (1, [1, 16]), (3, [1, 16, 1, 16])])
+def test_somebody_else_was_faster(
+    controller: Path,
+    stream: socket.socket,
+    monkeypatch: pytest.MonkeyPatch,
+    refusals: int,
+    asked: list[int],
+) -> None:
+    del controller
+    races = Races(monkeypatch, refusals)
+    assert attach_stream(stream, 1, Speed.HIGH).number == asked[-1]
+    assert races.asked == asked
+
+
+def test_somebody_else_is_always_faster(
+    controller: Path, stream: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del controller
+    races = Races(monkeypatch, 1000)
+    with pytest.raises(GadgetipError, match="ports of vhci_hcd are taken"):
+        attach_stream(stream, 1, Speed.HIGH)
+    assert len(races.asked) == 2 * ports.ATTACH_ROUNDS
+
+
+def test_detaching(controller: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (controller / "detach").write_text("")
+    assert not detach_port(1)
+    assert (controller / "detach").read_text() == ""
+    monkeypatch.setattr(ports, "wait_until_free", lambda number: None)
+    assert detach_port(8)
+    assert (controller / "detach").read_text() == "8"
+    with pytest.raises(GadgetipError, match="no port 99: it has 6"):
+        detach_port(99)
+
+
+def test_a_port_that_is_not_let_go(controller: Path) -> None:
+    wait_until_free(1)
+    wait_until_free(99)
+    with pytest.raises(GadgetipError, match="port 0 is not free"):
+        wait_until_free(0, 0.05)
+    (controller / "status").unlink()
+    (controller / "status.1").unlink()
+    with pytest.raises(GadgetipError, match="not loaded"):
+        detach_port(0)
 
 
 def test_what_the_kernel_refuses(controller: Path, stream: socket.socket) -> None:

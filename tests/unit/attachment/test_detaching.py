@@ -1,0 +1,116 @@
+"""Which of the attached things is meant, and how each is taken off."""
+
+from dataclasses import replace
+
+import pytest
+
+from gadgetip.attachment import detaching
+from gadgetip.attachment.detaching import Attached, choose, detach, join
+from gadgetip.attachment.running import Running
+from gadgetip.errors import GadgetipError, UsageError
+from gadgetip.usb import Speed
+from gadgetip.vhci import PortStatus, Remembered, VhciPort
+
+FIRST = VhciPort(0, False, PortStatus.USED, Speed.HIGH, 0x10002, "3-1")
+SECOND = VhciPort(7, False, PortStatus.USED, Speed.HIGH, 0x10003, "3-8")
+STARTING = VhciPort(20, True, PortStatus.NOT_ASSIGNED, Speed.UNKNOWN, 0, "0-0")
+FROM_NAS = Remembered("nas", "3240", "1-2", devid=0x10002)
+KEPT = Running(41, 1, 1.0, "vhci", "nas", "serial=B", busid="1-3", port=7)
+AWAITED = Running(42, 1, 1.0, "vhci", "nas", "0483:5740")
+GADGET = Running(43, 1, 1.0, "gadget", "nas", "1-9", busid="1-9", udc="dummy_udc.0")
+EVERYTHING = join([(FIRST, FROM_NAS), (SECOND, None), (STARTING, None)], [KEPT, AWAITED, GADGET])
+
+
+def test_ports_and_who_keeps_them_belong_together() -> None:
+    assert [
+        Attached(FIRST, FROM_NAS),
+        Attached(SECOND, None, KEPT),
+        Attached(STARTING),
+        Attached(running=AWAITED),
+        Attached(running=GADGET),
+    ] == EVERYTHING
+    # A port that was just lost is nobody's, but its keeper can still be ended.
+    assert join([], [KEPT]) == [Attached(running=KEPT)]
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("0", 0),
+        ("00", 0),
+        ("7", 1),
+        ("20", 2),
+        ("1-2", 0),
+        ("3-1", 0),
+        ("3-8", 1),
+        ("1-3", 1),
+        ("0483:5740", 3),
+        ("1-9", 4),
+        ("dummy_udc.0", 4),
+    ],
+)
+def test_what_is_meant(text: str, number: int) -> None:
+    assert choose(EVERYTHING, text) is EVERYTHING[number]
+
+
+def test_a_port_on_which_nothing_is() -> None:
+    assert choose(EVERYTHING, "5") is None
+    assert choose([], "99999999999999999999") is None
+
+
+def test_several_are_meant() -> None:
+    both = [Attached(FIRST, FROM_NAS), Attached(SECOND, replace(FROM_NAS, busid="3-1"))]
+    with pytest.raises(UsageError, match=r"3-1 is 2 attached devices: .*port 0.*; .*port 7"):
+        choose(both, "3-1")
+
+
+def test_none_is_meant() -> None:
+    with pytest.raises(GadgetipError, match="1-7 is not attached here: nothing is"):
+        choose([], "1-7")
+    with pytest.raises(GadgetipError, match=r"attached: 1-2 of nas on port 0, 3-1 here; .*unknown"):
+        choose(EVERYTHING, "1-7")
+    with pytest.raises(GadgetipError):
+        choose(EVERYTHING, "0-0")
+
+
+class Machine:
+    """What was done to it, in order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, ends: bool = True) -> None:
+        self.done: list[object] = []
+        self.ends = ends
+        self.port = FIRST
+        monkeypatch.setattr(detaching, "stop", self.stop)
+        monkeypatch.setattr(detaching, "forget", self.forget)
+        monkeypatch.setattr(detaching, "detach_port", self.done.append)
+        monkeypatch.setattr(detaching, "wait_until_free", lambda *_: None)
+        monkeypatch.setattr(detaching, "port_numbered", lambda _: self.port)
+
+    def forget(self, number: int) -> None:
+        self.done.append(("forget", number))
+
+    def stop(self, running: Running) -> None:
+        self.done.append(running.pid)
+        if not self.ends:
+            raise GadgetipError("it does not end")
+        self.port = replace(self.port, status=PortStatus.FREE)
+
+
+def test_a_port_of_nobody_is_detached_after_its_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch)
+    detach(Attached(FIRST, FROM_NAS))
+    assert machine.done == [("forget", 0), 0]
+
+
+def test_a_process_that_keeps_a_port_detaches_it_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch)
+    detach(Attached(SECOND, None, KEPT))
+    assert machine.done == [41]
+
+
+def test_a_process_that_hangs_loses_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(monkeypatch, ends=False)
+    detach(Attached(SECOND, None, KEPT))
+    assert machine.done == [41, ("forget", 7), 7]
+    with pytest.raises(GadgetipError, match="does not end"):
+        detach(Attached(running=GADGET))
