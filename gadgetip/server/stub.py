@@ -65,6 +65,13 @@ class Stub(ABC):
         the middle of a transfer. Raises `DeviceInUseError`, `DeviceFaultError`.
         """
 
+    def session_found(self, device: LocalDevice) -> Session | None:  # noqa: ARG002
+        """A session of this device that we did not start and that runs now; None if there is none.
+
+        Only a stub whose sessions outlive the process that began them has such.
+        """
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Let go of what the stub itself holds; devices have been given back before."""

@@ -1,0 +1,120 @@
+import asyncio
+import json
+import os
+import socket
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from gadgetip.errors import GadgetipError
+from gadgetip.server.control import ControlServer, ask_serve
+
+
+async def handle(command: str) -> dict[str, object]:
+    if command == "fail":
+        raise GadgetipError("the policy is wrong")
+    return {"command": command}
+
+
+async def ask(path: Path, request: dict[str, object]) -> object:
+    return await asyncio.to_thread(ask_serve, request, path, 5.0)
+
+
+def test_asked_and_answered_by_root_alone(tmp_path: Path) -> None:
+    path = tmp_path / "serve.sock"
+
+    async def scenario() -> None:
+        path.write_text("left by a daemon that was killed")
+        async with ControlServer(path, handle):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+            assert await ask(path, {"command": "state"}) == {"ok": True, "command": "state"}
+            with pytest.raises(GadgetipError, match="the policy is wrong"):
+                await ask(path, {"command": "fail"})
+            with pytest.raises(GadgetipError, match="a JSON object with a command"):
+                await ask(path, {"comand": "state"})
+        assert not path.exists()
+        assert await ask(path, {"command": "state"}) is None
+
+    asyncio.run(scenario())
+
+
+def test_nobody_listens_at_a_stale_socket(tmp_path: Path) -> None:
+    path = tmp_path / "serve.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+        assert ask_serve({"command": "state"}, path) is None
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.binary(max_size=300))
+def test_whatever_is_asked(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "serve.sock"
+
+    async def scenario() -> None:
+        async with ControlServer(path, handle):
+            reader, writer = await asyncio.open_unix_connection(str(path))
+            writer.write(line.replace(b"\n", b" ") + b"\n")
+            async with asyncio.timeout(5):
+                answer = json.loads(await reader.readline())
+            assert isinstance(answer["ok"], bool)
+            writer.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("answer", [b"", b"{", b"[]\n", b'{"ok": 1}\n', b"\xff\n", b"[" * 9999])
+def test_answers_that_make_no_sense(tmp_path: Path, answer: bytes) -> None:
+    path = tmp_path / "serve.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+
+        def speak() -> None:
+            stream, _ = listener.accept()
+            with stream:
+                stream.recv(1000)
+                stream.sendall(answer)
+
+        thread = threading.Thread(target=speak)
+        thread.start()
+        with pytest.raises(GadgetipError):
+            ask_serve({"command": "state"}, path, 5.0)
+        thread.join(5)
+
+
+def test_one_that_does_not_answer(tmp_path: Path) -> None:
+    path = tmp_path / "serve.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        with pytest.raises(GadgetipError, match=r"does not answer within"):
+            ask_serve({"command": "state"}, path, 0.1)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes its user")
+def test_others_may_not_ask(tmp_path: Path) -> None:
+    """The mode keeps them out; this is the second lock, for a directory that was opened up."""
+    path = tmp_path / "serve.sock"
+
+    async def scenario() -> None:
+        async with ControlServer(path, handle):
+            path.chmod(0o666)
+            for directory in (tmp_path, *list(tmp_path.parents)[:2]):
+                directory.chmod(0o755)
+            asked = await asyncio.create_subprocess_exec(
+                "setpriv",
+                *("--reuid", "65534", "--clear-groups", "python3", "-c"),
+                "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);"
+                's.sendall(b\'{"command": "state"}\\n\'); print(s.recv(100))',
+                str(path),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            out, err = await asked.communicate()
+            assert b"state" not in out, (out, err)
+
+    asyncio.run(scenario())
