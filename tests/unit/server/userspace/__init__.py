@@ -1,0 +1,1 @@
+"""The stub in user space, with a scripted device in libusb's place."""
