@@ -20,7 +20,7 @@ PACKAGES := \
 	python3 python3-venv ca-certificates \
 	qemu-system-x86 busybox-static file kmod udev util-linux xz-utils \
 	gcc make \
-	usbip usbutils fio dosfstools e2fsprogs fdisk iproute2 procps libaio1 libusb-1.0-0
+	usbip usbutils fio alsa-utils dosfstools e2fsprogs fdisk iproute2 procps libaio1 libusb-1.0-0
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
@@ -34,6 +34,12 @@ ENDURANCE_LIMIT ?= 5400
 USBTEST_LIMIT ?= 10800
 USBTEST_ITERATIONS ?= 1000
 MEMORY ?= 3G
+FUZZ_SECONDS ?= 3600
+FUZZ_QUICK_SECONDS ?= 60
+FUZZ_JOBS ?= 1
+SOAK ?= 500
+
+AUDIO := "-audiodev none,id=silence -device usb-audio,bus=benchusb.0,audiodev=silence"
 
 .PHONY: help setup packages kernel dkms check format unit system test demo bench endurance captures \
 	bench-up bench-exec bench-shell bench-log bench-down clean
@@ -87,7 +93,7 @@ system: setup kernel  ## Tests in a virtual machine with a real kernel, in one b
 		sh -c 'exec python -m pytest tests/system -p no:cacheprovider \
 			--junitxml="$$GADGETIP_RESULTS/system.xml"'
 
-test: check unit system  ## All of the above: what has to pass
+test: check unit fuzz-quick system  ## All of the above: what has to pass
 
 demo: setup kernel  ## See a device reborn, in a virtual machine
 	@$(MACHINE) run --limit $(DEMO_LIMIT) --memory $(MEMORY) -- python -m tests.demo
@@ -117,9 +123,31 @@ hostile: setup kernel  ## Every device and server that means harm, not the CI's 
 	$(MACHINE) run --limit $(ENDURANCE_LIMIT) --memory $(MEMORY) -- env GADGETIP_HOSTILE=all \
 		python -m pytest -p no:cacheprovider tests/system/test_hostile.py
 
+.PHONY: fuzz fuzz-quick million soak bench-stubs bench-audio cycles hostile
+fuzz-quick: setup  ## A minute of fuzzing, as a part of `make test`
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_QUICK_SECONDS)
+
+fuzz: setup  ## An hour of fuzzing (FUZZ_SECONDS): parsers, user-space stub, files
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS)
+
+million: setup  ## 1,000,000 fuzzed messages of each side: no crash, no hang, flat memory
+	$(BIN)/python -m tests.fuzz client server session --engine random --messages 1000000 --table
+
+soak: setup kernel  ## 500 sessions (SOAK) of each stub leave nothing: not in CI
+	$(MACHINE) run --limit $(ENDURANCE_LIMIT) --memory $(MEMORY) -- env GADGETIP_SOAK=$(SOAK) \
+		python -m pytest -s -p no:cacheprovider tests/system/endurance_server.py
+
+bench-stubs: setup kernel  ## Measure the user-space stub against the kernel's
+	$(MACHINE) run --limit $(PERFORMANCE_LIMIT) --memory $(MEMORY) -- \
+		python -m tests.performance.stubs
+
+bench-audio: setup kernel  ## Play sound through each stub and count underruns
+	$(MACHINE) run --limit $(PERFORMANCE_LIMIT) --memory $(MEMORY) --qemu $(AUDIO) -- \
+		python -m tests.performance.stubs --audio --rounds 2
+
 captures: setup kernel  ## Record the kernel's own conversations anew, as test vectors
 	$(MACHINE) run --limit $(DEMO_LIMIT) --results tests/captures \
-		--qemu "-audiodev none,id=silence -device usb-audio,bus=benchusb.0,audiodev=silence" -- \
+		--qemu $(AUDIO) -- \
 		python -m tests.system.recording
 
 bench-up: setup  ## Keep a machine up, for single tests

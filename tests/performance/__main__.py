@@ -9,17 +9,16 @@ Results go to standard output and, as JSON and Markdown, to the directory of res
 """
 
 import json
-import mmap
 import os
 import re
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.performance.works import WORKS, cell, ratio
 from tests.system import host, modules
 from tests.system.attachment import Attachment, wait_until_exported
 from tests.system.server import StockServer
@@ -30,63 +29,6 @@ VHCI = "usbip-vudc.0"
 VHCI_DETACH = Path("/sys/devices/platform/vhci_hcd.0/detach")
 ROUND_TRIPS_MS = (0, 10)
 ROUNDS = int(os.environ.get("GADGETIP_ROUNDS", "3"))
-SEQUENTIAL_BYTES = 16 << 20
-REQUEST_BYTES = 1 << 20
-RANDOM_READS = 64
-BLOCK = 4096
-
-Work = Callable[[Path], float]
-
-
-def sequential(*, write: bool) -> Work:
-    """MB/s of a transfer in requests of 1 MiB, past the page cache, flushed at the end."""
-
-    def work(disk: Path) -> float:
-        buffer = mmap.mmap(-1, REQUEST_BYTES)  # page-aligned, as O_DIRECT wants it
-        buffer.write(os.urandom(REQUEST_BYTES))
-        file = os.open(disk, (os.O_RDWR if write else os.O_RDONLY) | os.O_DIRECT)
-        try:
-            began = time.monotonic()
-            for at in range(0, SEQUENTIAL_BYTES, REQUEST_BYTES):
-                moved = os.pwritev(file, [buffer], at) if write else os.preadv(file, [buffer], at)
-                assert moved == REQUEST_BYTES
-            if write:
-                os.fsync(file)
-            return SEQUENTIAL_BYTES / (time.monotonic() - began) / 1e6
-        finally:
-            os.close(file)
-
-    return work
-
-
-def random_reads(disk: Path) -> float:
-    """Reads of 4 KiB a second, one at a time, at random offsets."""
-    done = subprocess.run(
-        [
-            "fio",
-            "--name=r",
-            f"--filename={disk}",
-            "--rw=randread",
-            f"--bs={BLOCK}",
-            "--direct=1",
-            f"--io_size={RANDOM_READS * BLOCK}",
-            "--size=32m",
-            "--randseed=1",
-            "--readonly",
-            "--output-format=json",
-        ],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return float(json.loads(done.stdout)["jobs"][0]["read"]["iops"])
-
-
-WORKS: dict[str, tuple[str, Work]] = {
-    "sequential read": ("MB/s", sequential(write=False)),
-    "sequential write": ("MB/s", sequential(write=True)),
-    "4 KiB random read": ("reads/s", random_reads),
-}
 
 
 @contextmanager
@@ -159,12 +101,9 @@ def table(figures: dict[str, dict[str, dict[str, list[float]]]]) -> str:
     for round_trip, rows in figures.items():
         for work, paths in rows.items():
             unit = WORKS[work][0]
-            cells = [
-                f"{statistics.median(values):.2f} {unit} ({min(values):.2f} to {max(values):.2f})"
-                for values in (paths["vhci"], paths["gadgetip"])
-            ]
-            ratio = statistics.median(paths["gadgetip"]) / statistics.median(paths["vhci"])
-            lines.append(f"| {round_trip} ms | {work} | {cells[0]} | {cells[1]} | {ratio:.2f} |")
+            cells = [cell(paths[name], unit) for name in ("vhci", "gadgetip")]
+            won = ratio(paths["gadgetip"], paths["vhci"])
+            lines.append(f"| {round_trip} ms | {work} | {cells[0]} | {cells[1]} | {won} |")
     return "\n".join(lines)
 
 

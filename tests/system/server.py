@@ -32,6 +32,11 @@ class StockServer:
     ) -> None:
         self.stop()
 
+    @property
+    def pid(self) -> int:
+        """Of the process that listens."""
+        return self._process.pid
+
     def stop(self) -> None:
         """Stop serving; devices that are in use stay with the kernel."""
         self._process.terminate()
