@@ -150,6 +150,8 @@ class Exporter:
     async def _settle(self, busid: str, device: LocalDevice | None) -> None:
         """Bring one device into line with what is wanted of it now."""
         async with self._locks.setdefault(busid, asyncio.Lock()):
+            if self._draining:
+                return  # waited behind the drain, which has given the device back
             wanted = self._wanted.get(busid)
             entry = self._entries.get(busid)
             if entry and (wanted is None or wanted.device.devnum != entry.device.devnum):

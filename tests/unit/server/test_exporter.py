@@ -1,6 +1,8 @@
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from gadgetip.server import exporter as exporter_module
 from gadgetip.server.bindings import Binding, Bindings
 from gadgetip.server.exporter import Exporter
 from gadgetip.server.listeners import Peer
-from gadgetip.server.local_device import LocalInterface
+from gadgetip.server.local_device import LocalDevice, LocalInterface
+from gadgetip.server.lookout import Lookout
 from gadgetip.server.stub import DeviceFaultError
 from tests.unit.server.scripted import (
     STICK,
@@ -317,5 +320,31 @@ def test_an_inventory_that_fails_is_read_again(
         scene.exporter.request()
         await scene.narrator.wait_for("exported")
         assert scene.narrator.texts("error") == ["libudev is missing"]
+
+    play(tmp_path, scenario)
+
+
+def test_a_look_that_began_before_the_drain_takes_nothing_again(tmp_path: Path) -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.exporter.reconcile()
+        look, give_back = scene.machine.surroundings.read_inventory, scene.stub.give_back
+
+        def look_slowly() -> tuple[LocalDevice, ...]:
+            found = look()
+            time.sleep(0.05)
+            return found
+
+        async def give_back_slowly(device: LocalDevice) -> None:
+            await give_back(device)
+            await asyncio.sleep(0.2)
+
+        slow = replace(scene.machine.surroundings, read_inventory=look_slowly)
+        scene.exporter._lookout = Lookout(slow)
+        scene.stub.give_back = give_back_slowly  # type: ignore[method-assign]
+        scene.exporter.request()
+        await asyncio.sleep(0.02)
+        await scene.exporter.drain(lambda _: False)
+        assert scene.stub.taken == set()
+        assert scene.stub.calls[-1] == "give back 1-1"
 
     play(tmp_path, scenario)
