@@ -53,15 +53,29 @@ def ends_of(stream: socket.socket) -> Endpoints:
 
 async def used_port(server: Server, selector: DeviceSelector = SELECTOR) -> int:
     """Import as an attachment does, lose power, and leave the local port free; gives the port."""
-    imported = await import_device(server.address, "1-2")
-    stream = imported.stream
-    # Without a sound: no FIN that would leave the port in TIME_WAIT here.
-    stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    remember_import(stream, record("1-2", HS_STICK), server.address, selector)
-    port: int = stream.getsockname()[1]
-    imported.close()
-    await server.changed.wait()
-    return port
+    while True:
+        server.changed.clear()
+        imported = await import_device(server.address, "1-2")
+        stream = imported.stream
+        # Without a sound: no FIN that would leave the port in TIME_WAIT here.
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        remember_import(stream, record("1-2", HS_STICK), server.address, selector)
+        local: tuple[str, int] = stream.getsockname()
+        imported.close()
+        await server.changed.wait()
+        if is_free(local):
+            return local[1]
+
+
+def is_free(local: tuple[str, int]) -> bool:
+    """Whether the port can be bound: a connection to elsewhere may have it at the same time."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(local)
+        except OSError:
+            return False
+    return True
 
 
 def test_a_busy_device_is_asked_for_from_the_port_of_the_last_import(
