@@ -75,7 +75,18 @@ _ZERO_PACKET: Final = int(TransferFlag.ZERO_PACKET)
 class UrbSession:
     """The URB phase of one connection with one device behind it."""
 
-    def __init__(self, device: UsbDevice, connection: ServerConnection) -> None:
+    def __init__(
+        self,
+        device: UsbDevice,
+        connection: ServerConnection,
+        *,
+        max_client_bytes: int = MAX_CLIENT_BYTES,
+        clogged_bytes: int = CLOGGED_BYTES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._max_client_bytes = max_client_bytes
+        self._clogged_bytes = clogged_bytes
+        self._clock = clock
         self._device = device
         self._connection = connection
         self._devid = connection.devid
@@ -102,7 +113,7 @@ class UrbSession:
     @property
     def is_clogged(self) -> bool:
         """Whether so many answers wait for the client that it should not be read on."""
-        return self._output_bytes > CLOGGED_BYTES
+        return self._output_bytes > self._clogged_bytes
 
     @property
     def wanted(self) -> int:
@@ -203,7 +214,7 @@ class UrbSession:
             or not 0 <= length <= QUICK_BYTES
             or not -1 <= count <= 0
             or (transfer_type is not _BULK and transfer_type is not _INTERRUPT)
-            or self._charged + self._output_bytes + cost > MAX_CLIENT_BYTES
+            or self._charged + self._output_bytes + cost > self._max_client_bytes
             or seqnum in self._in_flight
             or self._connection.pending_unlinks
         ):
@@ -249,7 +260,7 @@ class UrbSession:
             urb.short_not_ok = bool(flags & _SHORT_NOT_OK and direction)
             urb.status = contradiction(urb, count)
         cost = length + URB_ALLOWANCE_BYTES + count * PACKET_ALLOWANCE_BYTES
-        if self._charged + self._output_bytes + cost > MAX_CLIENT_BYTES:
+        if self._charged + self._output_bytes + cost > self._max_client_bytes:
             urb.status = urb.status or -errno.ENOMEM
         if urb.status:
             self._answer(urb)
@@ -333,9 +344,9 @@ class UrbSession:
                 self._device.cancel(urb)
 
     def _wait_until_gone(self, concerned: Callable[[Urb], bool], limit_s: float) -> None:
-        deadline = time.monotonic() + limit_s
+        deadline = self._clock() + limit_s
         while any(map(concerned, self._in_flight.values())):
-            left = deadline - time.monotonic()
+            left = deadline - self._clock()
             if left <= 0:
                 return
             self.collect(left)

@@ -7,10 +7,7 @@ its making and its sending, though its data lie in a buffer that is used again. 
 so that an input of a few KiB reaches them.
 """
 
-from typing import Any
-
 from gadgetip.errors import RemoteProtocolError
-from gadgetip.server.userspace import session as module
 from gadgetip.server.userspace.session import UrbSession
 from gadgetip.server.userspace.urb import DeviceLostError
 from gadgetip.wire import (
@@ -45,14 +42,14 @@ class Attack:
     def __init__(self, draw: Draw) -> None:
         self.draw = draw
         clock = Clock()
-        patched: Any = module
-        patched.time = clock
-        patched.MAX_CLIENT_BYTES = MAX_CLIENT_BYTES
-        patched.CLOGGED_BYTES = CLOGGED_BYTES
         limit = grammar.MAX_TRANSFER
         self.device = ScriptedDevice(draw, clock)
         self.session = UrbSession(
-            self.device, ServerConnection.after_import(grammar.DEVID, max_transfer_bytes=limit)
+            self.device,
+            ServerConnection.after_import(grammar.DEVID, max_transfer_bytes=limit),
+            max_client_bytes=MAX_CLIENT_BYTES,
+            clogged_bytes=CLOGGED_BYTES,
+            clock=clock.monotonic,
         )
         self.shadow = ServerConnection.after_import(grammar.DEVID, max_transfer_bytes=limit)
         self.friend = ClientConnection.after_import(grammar.DEVID, max_transfer_bytes=limit)
