@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 TIMED_OUT = 124  # as timeout(1) has it
 GONE = 255
-CARRY_IN_LIMIT = 120.0  # seconds
+CARRY_IN_LIMIT = 300.0  # seconds
 KERNEL_LOG_LINES = 60
 KEPT_RUNS = 8
 
