@@ -8,7 +8,7 @@ from tests.system.stick import Stick
 
 __all__ = ["filled_stick"]  # pytest finds a fixture where its name is
 
-CYCLES = 10
+CYCLES = 5
 
 
 @pytest.mark.parametrize("stub", STUBS)
