@@ -22,7 +22,8 @@ class ExportState:
     """Whether a device is exported, and to whom."""
 
     exported: str = "no"
-    """"no", "yes", "in use", "error" (the kernel's stub gave up), or "bound": marked only."""
+    """"no", "yes", "in use", "error" (the stub gave up, or serve could not take it), "being made
+    ready" (not taken yet), or "bound": marked only."""
     published_as: str | None = None
     name: str | None = None
     """The policy's rule."""
@@ -30,6 +31,8 @@ class ExportState:
     """"bound" or "policy"."""
     client: str | None = None
     since: object = None
+    fault: str | None = None
+    """Why serve could not take it."""
 
     def text(self, busid: str) -> str:
         """In a few words."""
@@ -38,7 +41,7 @@ class ExportState:
         elif self.exported == "bound":
             return "bound, not exported now"
         else:
-            words = self.exported
+            words = f"error: {self.fault}" if self.fault else self.exported
         if self.published_as not in {None, busid}:
             words += f", as {self.published_as}"
         return words
@@ -147,6 +150,7 @@ def as_json(row: Row) -> dict[str, object]:
         "by": state.by,
         "client": state.client,
         "since": state.since,
+        "fault": state.fault,
         "path": device.path,
     }
 
@@ -165,15 +169,23 @@ def _export_state(
     device: LocalDevice, export: Mapping[str, Any] | None, binding: Binding | None
 ) -> ExportState:
     if export is not None:
-        client = export.get("client")
-        stub = _STUB_STATES.get(device.stub_status or 0, "yes")
+        client, fault = export.get("client"), _text(export.get("fault"))
+        if client or export.get("in_use"):
+            exported, fault = "in use", None
+        elif fault:
+            exported = "error"
+        elif export.get("taken") is False:
+            exported = "being made ready"
+        else:
+            exported = _STUB_STATES.get(device.stub_status or 0, "yes")
         return ExportState(
-            exported="in use" if client else stub,
+            exported=exported,
             published_as=_text(export.get("published_as")),
             name=_text(export.get("name")),
             by=_text(export.get("by")),
             client=_text(client),
             since=export.get("since"),
+            fault=fault,
         )
     if device.stub_status is not None:
         return ExportState(_STUB_STATES.get(device.stub_status, "yes"))

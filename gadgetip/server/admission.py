@@ -1,13 +1,18 @@
 """How much one client may ask for, so that none can disturb the others. Pure; the clock is passed.
 
-Three bounds on connections: how many a client may open per second (a token bucket for each
-address), how many may be talking at once, and how many of those may be one client's. A connection
-talks for at most ten seconds, from accept to the end of its one request; a session is none of them
-any more. Two bounds on sessions: all together, and those of one client.
+Three bounds on connections: how many a client may open per second (a token bucket for each), how
+many may be talking at once, and how many of those may be one client's. A connection talks for at
+most ten seconds, from accept to the end of its one request; a session is none of them any more. Two
+bounds on sessions: all together, and those of one client.
+
+For connections a client is an IPv4 address or an IPv6 /64: whoever has one IPv6 address usually has
+2**64. Where all places are taken, whoever holds most of them gives one up to whoever holds fewer,
+so that nobody is shut out by those that connect and say nothing.
 """
 
+import ipaddress
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 MAX_TALKING = 64
@@ -18,6 +23,23 @@ BURST_S = 2.0
 `usbip attach` and gadgetip open two or three connections in a row.
 """
 MAX_BUCKETS = 4096
+MAX_KINDS = 4096
+_PREFIX = 64
+
+
+def client_network(address: str) -> str:
+    """Whom connections from this numeric address are counted for."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return address
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    network = ipaddress.IPv6Address(int(found) >> _PREFIX << _PREFIX)
+    zone = f"%{found.scope_id}" if found.scope_id else ""
+    return f"{network}{zone}/{_PREFIX}"
 
 
 @dataclass(slots=True)
@@ -30,7 +52,7 @@ class ConnectionLimits:
     """Who may open a connection now; keeps the book of those that are open."""
 
     def __init__(self, per_second: float) -> None:
-        """`per_second` is how many new connections one client address may open each second."""
+        """`per_second` is how many new connections one client may open each second."""
         self.per_second = per_second
         self._buckets: dict[str, _Bucket] = {}
         self._talking: Counter[str] = Counter()
@@ -40,19 +62,34 @@ class ConnectionLimits:
         """How many connections are in their operation phase."""
         return self._talking.total()
 
-    def enter(self, client: str, now: float) -> str | None:
-        """Count a new connection of the address `client`; the reason if it must be closed."""
+    def enter(
+        self,
+        address: str,
+        now: float,
+        make_room: Callable[[str], bool] | None = None,
+    ) -> str | None:
+        """Count a new connection of this address; the reason if it must be closed.
+
+        `make_room` is asked where all places are taken, with the `client_network` that holds most:
+        it closes one of its connections, calls `leave` for it, and says whether it did.
+        """
+        client = client_network(address)
         if not self._take_token(client, now):
             return f"more than {self.per_second:g} new connections a second"
-        if self._talking[client] >= MAX_TALKING_PER_CLIENT:
+        # Counter.get, not []: who is only looked up is not kept.
+        own = self._talking.get(client, 0)
+        if own >= MAX_TALKING_PER_CLIENT:
             return f"{MAX_TALKING_PER_CLIENT} of its connections have not asked for anything yet"
         if self.talking >= MAX_TALKING:
-            return f"{MAX_TALKING} connections have not asked for anything yet"
+            crowd, most = self._talking.most_common(1)[0]
+            if most <= own or make_room is None or not make_room(crowd):
+                return f"{MAX_TALKING} connections have not asked for anything yet"
         self._talking[client] += 1
         return None
 
-    def leave(self, client: str) -> None:
+    def leave(self, address: str) -> None:
         """A connection that had entered has ended, or has become a session."""
+        client = client_network(address)
         self._talking[client] -= 1
         if self._talking[client] <= 0:
             del self._talking[client]
@@ -111,5 +148,14 @@ class LineLimiter:
         if last is not None and now - last < self._interval_s:
             self._left_out[kind] += 1
             return None
+        if last is None and len(self._last) >= MAX_KINDS:
+            self._forget(now)
         self._last[kind] = now
         return self._left_out.pop(kind, 0)
+
+    def _forget(self, now: float) -> None:
+        """Drop what has been quiet for long enough, or else the kind that was told longest ago."""
+        stale = [kind for kind, last in self._last.items() if now - last >= self._interval_s]
+        for kind in stale or [min(self._last, key=lambda kind: self._last[kind])]:
+            del self._last[kind]
+            self._left_out.pop(kind, None)

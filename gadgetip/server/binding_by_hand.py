@@ -177,6 +177,7 @@ def _exported_by_serve(
             subject, did, device, mark, note=note, problem=problem, exit_status=ExitStatus.ERROR
         )
     export = _export_in(answer, device.busid)
+    note = _with_policy_fault(note, answer)
     if export is not None and not export.get("fault"):
         return Outcome(subject, did, device, mark, _published_as(export), note)
     problem = str(export["fault"]) if export else _why_not_exported(device)
@@ -218,22 +219,49 @@ def _taken_without_serve(device: LocalDevice, mark: Binding, did: str, note: str
 def _released(found: BoundDevice, answer: dict[str, Any] | None) -> Outcome:
     subject, device = str(found), found.device
     mark = found.marks[0] if found.marks else None
+    if answer is not None and "error" in answer:
+        # What serve has, only serve may give back: a client may be using it.
+        problem = f"serve may export it still: {answer['error']}"
+        did = "unbound" if found.marks else "not released"
+        return Outcome(subject, did, device, mark, problem=problem, exit_status=ExitStatus.ERROR)
+    note = _with_policy_fault(None, answer)
     if device is None:
-        return Outcome(subject, "unbound", None, mark)
+        return Outcome(subject, "unbound", None, mark, note=note)
     export = _export_in(answer, device.busid)
     if export is not None:
         published = _published_as(export)
-        note = f'the policy exports it by itself, as "{published}", and goes on doing so'
+        note = _with_policy_fault(
+            f'the policy exports it by itself, as "{published}", and goes on doing so', answer
+        )
         did = "unbound" if found.marks else "not bound"
         return Outcome(subject, did, device, mark, published, note)
     try:
         if usbip_host.driver_of(device.busid) == STUB_DRIVER:
+            if answer is not None and found.marks:
+                problem = "serve has not given it back: its log says why"
+                return Outcome(
+                    subject,
+                    "unbound",
+                    device,
+                    mark,
+                    note=note,
+                    problem=problem,
+                    exit_status=ExitStatus.ERROR,
+                )
+            # Without a mark the stock tools bound it, and a serve that runs knows nothing of it.
             usbip_host.give_back(device.busid)
     except GadgetipError as error:
         return Outcome(
             subject, "unbound", device, mark, problem=str(error), exit_status=error.exit_status
         )
-    return Outcome(subject, "unbound", device, mark)
+    return Outcome(subject, "unbound", device, mark, note=note)
+
+
+def _with_policy_fault(note: str | None, answer: dict[str, Any] | None) -> str | None:
+    """What serve says of a policy that it cannot read, behind what is said already."""
+    fault = (answer or {}).get("policy_fault")
+    kept = f"serve goes on with its old policy: {fault}" if fault else None
+    return "; ".join(filter(None, (note, kept))) or None
 
 
 def _exports_in(answer: dict[str, Any] | None) -> list[dict[str, Any]]:

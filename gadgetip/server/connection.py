@@ -17,8 +17,10 @@ gets its reply with status ERROR, and in the version that we speak. A busid that
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 
 from gadgetip.errors import RemoteProtocolError
+from gadgetip.server.admission import LineLimiter, client_network
 from gadgetip.server.exporter import Exporter
 from gadgetip.server.listeners import Peer
 from gadgetip.server.narrator import Narrator
@@ -44,24 +46,52 @@ _LINGER_BYTES = 4096
 _HEADER_BYTES = 8
 
 
+class Complaints:
+    """The refusals that are told: one line a second of each client, however many there are."""
+
+    def __init__(self, narrator: Narrator, lines: LineLimiter | None = None) -> None:
+        """`lines` is shared by all connections."""
+        self._narrator = narrator
+        self._lines = lines or LineLimiter()
+
+    def tell(self, client: Peer, text: str, **fields: object) -> None:
+        """Say that this client was refused, unless one like it was refused within a second."""
+        now = asyncio.get_running_loop().time()
+        left_out = self._lines.admit(f"client {client_network(client.address)}", now)
+        if left_out is not None:
+            more = f" (and {left_out} more)" if left_out else ""
+            self._narrator.warn("refused", text + more, client=str(client), **fields)
+
+
+def _nothing() -> None:
+    pass
+
+
 async def answer_client(
-    stream: socket.socket, client: Peer, exporter: Exporter, narrator: Narrator
+    stream: socket.socket,
+    client: Peer,
+    exporter: Exporter,
+    complaints: Complaints,
+    has_asked: Callable[[], None] = _nothing,
 ) -> None:
-    """Answer the one request of a non-blocking stream; it is closed, or a stub's, afterwards."""
+    """Answer the one request of a non-blocking stream; it is closed, or a stub's, afterwards.
+
+    `has_asked` is called when the request is here: from then on the task must not be cancelled but
+    at the end of everything, because a session may be beginning.
+    """
     owned = True
     try:
-        owned = not await _converse(stream, client, exporter, narrator)
+        owned = not await _converse(stream, client, exporter, complaints, has_asked)
         if owned:
             await _linger(stream)
     except TimeoutError:
-        narrator.warn(
-            "refused",
+        complaints.tell(
+            client,
             f"{client} was closed: no whole request, or nobody to read the answer, within "
             f"{REQUEST_LIMIT_S:.0f} s",
-            client=str(client),
         )
     except RemoteProtocolError as error:
-        narrator.warn("refused", f"{client} was closed: {error}", client=str(client))
+        complaints.tell(client, f"{client} was closed: {error}")
     except OSError:
         pass  # the client is gone
     finally:
@@ -70,11 +100,16 @@ async def answer_client(
 
 
 async def _converse(
-    stream: socket.socket, client: Peer, exporter: Exporter, narrator: Narrator
+    stream: socket.socket,
+    client: Peer,
+    exporter: Exporter,
+    complaints: Complaints,
+    has_asked: Callable[[], None],
 ) -> bool:
     """Read the request and answer it; whether the stream has become a session."""
     connection = ServerConnection()
     request = await _receive_request(stream, connection)
+    has_asked()
     if isinstance(request, ReqDevlist):
         listing = RepDevlist(OpStatus.OK, exporter.listing(client))
         await _send(stream, connection.send(listing))
@@ -85,10 +120,9 @@ async def _converse(
         )
         if status is OpStatus.OK:
             return True
-        narrator.warn(
-            "refused",
+        complaints.tell(
+            client,
             f"{client} asked for {request.busid!a}: {why}",
-            client=str(client),
             published_as=request.busid,
             status=status.name,
         )

@@ -23,8 +23,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gadgetip.errors import GadgetipError, PrerequisiteError
-from gadgetip.server.admission import ConnectionLimits, LineLimiter
-from gadgetip.server.connection import answer_client
+from gadgetip.server.admission import ConnectionLimits, LineLimiter, client_network
+from gadgetip.server.connection import Complaints, answer_client
 from gadgetip.server.control import SOCKET_NAME, ControlServer
 from gadgetip.server.exporter import Exporter
 from gadgetip.server.exports import Export
@@ -33,6 +33,7 @@ from gadgetip.server.listeners import (
     Peer,
     accept_forever,
     address_text,
+    missing_addresses,
     open_listeners,
     public_addresses,
 )
@@ -45,6 +46,7 @@ from gadgetip.server.systemd import Notifier, activation_sockets
 DRAIN_LIMIT_S = 20.0
 ANSWERS_LIMIT_S = 5.0
 CONTROL_LIMIT_S = 18.0
+FOLLOW_AGAIN_S = 5.0
 LOCK_NAME = "serve.lock"
 
 UNPROTECTED = (
@@ -111,13 +113,17 @@ class Daemon:
         self._make_stub = stubs
         self._notifier = notifier or Notifier()
         self._lines = LineLimiter()
-        self._clients: set[asyncio.Task[None]] = set()
+        self._complaints = Complaints(narrator, self._lines)
+        self._clients: dict[asyncio.Task[None], Peer] = {}
+        self._silent: dict[asyncio.Task[None], Peer] = {}
+        """Those of them that have not asked for anything yet, the oldest first."""
+        self._settling: set[asyncio.Task[None]] = set()
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT; raises `GadgetipError` if it cannot begin."""
-        policy = self._options.over(self._surroundings.load_policy(self._options.policy_file))
+        policy = self._read_policy()
         directory = self._surroundings.run_directory
         with _only_one(directory), contextlib.closing(self._stub_for(policy)) as stub:
             self._stub = stub
@@ -140,22 +146,26 @@ class Daemon:
     async def _serve(self, listeners: tuple[socket.socket, ...]) -> None:
         with self._surroundings.hotplug() as hotplug:
             background = [
-                asyncio.create_task(work)
-                for work in (self._follow(hotplug), self._watchdog(), self._exporter.reconcile())
+                asyncio.create_task(work) for work in (self._follow(hotplug), self._watchdog())
             ]
+            # What cannot be read now is read again later, which is no reason to end.
+            self._exporter.request()
             accepting = [
                 asyncio.create_task(accept_forever(listener, self._welcome, self._complain))
                 for listener in listeners
             ]
             self._announce(listeners)
             try:
-                await self._until_stopped(background + accepting)
-                self._notifier.stopping()
-                for task in accepting:
-                    task.cancel()
-                for listener in listeners:
-                    listener.close()
-                await self._drain()
+                try:
+                    await self._until_stopped(background + accepting)
+                finally:
+                    # However it ends, devices go back.
+                    self._notifier.stopping()
+                    for task in accepting:
+                        task.cancel()
+                    for listener in listeners:
+                        listener.close()
+                    await self._drain()
             finally:
                 for task in background + accepting:
                     task.cancel()
@@ -181,26 +191,56 @@ class Daemon:
         public = public_addresses(listeners)
         if public:
             self._narrator.warn("note", UNPROTECTED.format(addresses=", ".join(public)))
+        missing = missing_addresses(listeners)
+        if missing:
+            self._narrator.warn(
+                "note",
+                f"{', '.join(missing)} is no address of this machine yet: `ip address` lists them",
+            )
         self._notifier.ready(f"listening on {', '.join(addresses)}")
 
     # Clients
 
     def _welcome(self, stream: socket.socket, client: Peer) -> None:
-        refusal = self._limits.enter(client.address, asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        refusal = self._limits.enter(client.address, now, self._make_room)
         if refusal:
             stream.close()
             self._complain(f"{client} was closed: {refusal}")
             return
-        task = asyncio.create_task(answer_client(stream, client, self._exporter, self._narrator))
-        self._clients.add(task)
+
+        def has_asked() -> None:
+            self._silent.pop(task, None)
+
+        task = asyncio.create_task(
+            answer_client(stream, client, self._exporter, self._complaints, has_asked)
+        )
+        self._clients[task] = self._silent[task] = client
 
         def ended(task: asyncio.Task[None]) -> None:
-            self._clients.discard(task)
-            self._limits.leave(client.address)
+            self._leave(task)
+            if task.cancelled():
+                stream.close()  # which a task that had not begun did not do
             if not task.cancelled() and (error := task.exception()) is not None:
                 self._narrator.warn("error", f"this is a bug: {type(error).__name__}: {error}")
 
         task.add_done_callback(ended)
+
+    def _leave(self, task: asyncio.Task[None]) -> None:
+        self._silent.pop(task, None)
+        client = self._clients.pop(task, None)
+        if client is not None:
+            self._limits.leave(client.address)
+
+    def _make_room(self, network: str) -> bool:
+        """Close the oldest connection of this network that has not asked; whether there was one."""
+        for task, client in self._silent.items():
+            if client_network(client.address) == network:
+                task.cancel()
+                self._leave(task)
+                self._complain(f"{client} was closed: others wait, and it has not asked yet")
+                return True
+        return False
 
     def _complain(self, text: str) -> None:
         """One line a second at most: a flood must not fill the log as well."""
@@ -212,9 +252,17 @@ class Daemon:
     # What else happens
 
     async def _follow(self, hotplug: Events) -> None:
-        """Whatever is plugged, look again."""
-        async for event in hotplug:
-            self._exporter.request(getattr(event, "busid", None))
+        """Whatever is plugged, look again; after a fault, everywhere."""
+        while True:
+            try:
+                async for event in hotplug:
+                    self._exporter.request(getattr(event, "busid", None))
+            except OSError as error:
+                self._narrator.warn("error", f"the kernel's announcements of devices: {error}")
+            else:
+                return
+            await asyncio.sleep(FOLLOW_AGAIN_S)
+            self._exporter.request()
 
     async def _watchdog(self) -> None:
         """Tell systemd that this loop runs, twice as often as it asks for, and how it is."""
@@ -228,7 +276,7 @@ class Daemon:
     def _reload(self) -> None:
         self._notifier.reloading()
         try:
-            self._read_again()
+            self._follow_policy(self._read_policy())
         except GadgetipError as error:
             self._narrator.warn("error", f"nothing is changed: {error}")
         else:
@@ -236,9 +284,11 @@ class Daemon:
             self._exporter.request()
         self._notifier.ready("reloaded")
 
-    def _read_again(self) -> None:
-        """Read policy and bindings; raises `GadgetipError`, and then the old ones hold."""
-        policy = self._options.over(self._surroundings.load_policy(self._options.policy_file))
+    def _read_policy(self) -> Policy:
+        return self._options.over(self._surroundings.load_policy(self._options.policy_file))
+
+    def _follow_policy(self, policy: Policy) -> None:
+        """Take this policy, and the marks as they are now; on `GadgetipError` the old ones hold."""
         old = self._exporter.policy
         self._exporter.reload(policy)
         self._limits.per_second = policy.max_new_connections_per_s
@@ -247,16 +297,16 @@ class Daemon:
 
     async def _control(self, command: str) -> dict[str, object]:
         if command == "reconcile":
-            self._read_again()
+            # The marks count also when the policy is broken: `unbind` must have its way.
+            policy, fault = self._exporter.policy, None
             try:
-                async with asyncio.timeout(CONTROL_LIMIT_S):
-                    await self._exporter.reconcile()
-            except TimeoutError:
-                raise GadgetipError(
-                    f"not everything is settled after {CONTROL_LIMIT_S:.0f} s: `gadgetip list` "
-                    "says what is exported"
-                ) from None
-            return {"exports": self._exporter.state()}
+                policy = self._read_policy()
+            except GadgetipError as error:
+                fault = str(error)
+                self._narrator.warn("error", f"the old policy holds: {fault}")
+            self._follow_policy(policy)
+            await self._settle_all()
+            return {"exports": self._exporter.state(), "policy_fault": fault}
         if command == "state":
             return {
                 "pid": os.getpid(),
@@ -265,6 +315,20 @@ class Daemon:
                 "notes": list(self._exporter.notes),
             }
         raise GadgetipError(f"serve knows no command {command!a}")
+
+    async def _settle_all(self) -> None:
+        """Wait until everything is settled; after the limit it goes on, and we do not wait."""
+        settling = asyncio.create_task(self._exporter.reconcile())
+        self._settling.add(settling)
+        settling.add_done_callback(self._settling.discard)
+        settling.add_done_callback(lambda task: task.cancelled() or task.exception())
+        done, _ = await asyncio.wait({settling}, timeout=CONTROL_LIMIT_S)
+        if not done:
+            raise GadgetipError(
+                f"not everything is settled after {CONTROL_LIMIT_S:.0f} s: `gadgetip list` "
+                "says what is exported"
+            )
+        settling.result()
 
     # The end
 
@@ -319,12 +383,15 @@ def _only_one(directory: Path) -> Iterator[None]:
     path = directory / LOCK_NAME
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        # Nobody else may open it: whoever can, can hold the lock.
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        file = os.open(path, flags, 0o600)
     except OSError as error:
         raise PrerequisiteError(
             f"cannot write {path}: {error.strerror}; run serve as root"
         ) from None
     try:
+        os.fchmod(file, 0o600)  # an older one was made for everybody to read
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -18,6 +18,8 @@ class Exported:
     fault: str = ""
     """Why it could not be taken, "" if it could."""
     failures: int = 0
+    next_attempt: float = 0.0
+    """When it is tried again without a reason of its own, in the loop's seconds."""
     session: Session | None = None
     client: Peer | None = None
     """Whose import is beginning or runs; None for a session that was found running."""
@@ -51,6 +53,7 @@ class Exported:
             "name": self.export.name,
             "by": self.export.by,
             "id": self.device.id,
+            "taken": self.taken,
             "in_use": self.in_use,
             "client": str(self.client) if self.client else None,
             "since": self.since,

@@ -25,7 +25,7 @@ from gadgetip.server.local_device import LocalDevice
 from gadgetip.server.lookout import Lookout
 from gadgetip.server.narrator import Narrator, describe
 from gadgetip.server.policy import Policy
-from gadgetip.server.sessions import UNPLUGGED, Sessions
+from gadgetip.server.sessions import ENDING, UNPLUGGED, EndingError, Sessions
 from gadgetip.server.stub import DeviceFaultError, DeviceInUseError, Stub
 from gadgetip.server.surroundings import Surroundings
 from gadgetip.server.taken import Custody
@@ -33,6 +33,7 @@ from gadgetip.wire import DeviceRecord, OpStatus
 
 RETRY_MIN_S = 1.0
 RETRY_MAX_S = 60.0
+MAX_DOUBLINGS = 6
 LOOK_AGAIN_S = 5.0
 
 
@@ -59,7 +60,10 @@ class Exporter:
         self._withheld: dict[str, str] = {}
         self._lookout = Lookout(surroundings)
         self._requested = False
-        self._draining = False
+        self._plugged: set[str] = set()
+        """Where something happened: what failed there is tried at once."""
+        self._try_all = True
+        self._draining = asyncio.Event()
         self._custody = Custody(stub, surroundings.run_directory / "taken.json")
 
     # What is exported
@@ -71,8 +75,12 @@ class Exporter:
 
     async def reconcile(self) -> None:
         """Bring everything into line; returns when all of it is settled, or has failed."""
-        self._lookout.everywhere = True
-        tasks = await self._begin()
+        self._lookout.everywhere = self._try_all = True
+        try:
+            tasks = await self._begin()
+        except GadgetipError:
+            self._try_again(LOOK_AGAIN_S)
+            raise
         if tasks:
             await asyncio.wait(tasks)
 
@@ -82,10 +90,14 @@ class Exporter:
         `busid` is where something was plugged; None is anywhere, which takes longer to look at.
         """
         if busid is None:
-            self._lookout.everywhere = True
+            self._lookout.everywhere = self._try_all = True
         else:
             self._lookout.pending.add(busid)
-        if not self._draining and not self._requested:
+            self._plugged.add(busid)
+        self._request_look()
+
+    def _request_look(self) -> None:
+        if not self._draining.is_set() and not self._requested:
             self._requested = True
             self._spawn(self._reconcile_quietly())
 
@@ -98,7 +110,7 @@ class Exporter:
 
     async def _begin(self) -> list[asyncio.Task[None]]:
         async with self._deciding:
-            if self._draining:
+            if self._draining.is_set():
                 return []
             self._requested = False
             if await self._lookout.look({*self._entries, *self._custody.busids}):
@@ -110,7 +122,9 @@ class Exporter:
             self._wanted = wanted
             self._custody.forget_the_unplugged(present)
             busids = sorted({*wanted, *self._entries, *self._custody.busids})
-            return [self._spawn(self._settle(b, present.get(b))) for b in busids]
+            at_once = set(busids) if self._try_all else self._plugged
+            self._try_all, self._plugged = False, set()
+            return [self._spawn(self._settle(b, present.get(b), b in at_once)) for b in busids]
 
     async def _without_those_to_keep(self, decision: Decision) -> dict[str, Export]:
         """The exports by bus id, less those whose device this machine needs itself."""
@@ -147,17 +161,23 @@ class Exporter:
                 self._narrator.warn("note", note)
         self.notes = decision.notes
 
-    async def _settle(self, busid: str, device: LocalDevice | None) -> None:
-        """Bring one device into line with what is wanted of it now."""
+    async def _settle(self, busid: str, device: LocalDevice | None, at_once: bool) -> None:
+        """Bring one device into line with what is wanted of it now.
+
+        One that could not be taken waits for its next attempt, unless that is due `at_once`.
+        """
         async with self._locks.setdefault(busid, asyncio.Lock()):
-            if self._draining:
+            if self._draining.is_set():
                 return  # waited behind the drain, which has given the device back
             wanted = self._wanted.get(busid)
             entry = self._entries.get(busid)
             if entry and (wanted is None or wanted.device.devnum != entry.device.devnum):
-                why = UNPLUGGED if _is_other(device, entry.device) else "no longer wanted"
-                await self._withdraw(entry, why)
+                # What is wanted may have been looked at later than `device`.
+                gone = wanted is not None or _is_other(device, entry.device)
+                await self._withdraw(entry, UNPLUGGED if gone else "no longer wanted")
                 entry = None
+                if self._draining.is_set():
+                    return
             if wanted is None:
                 if busid in self._custody.busids and device is not None:
                     await self._give_back(device)
@@ -175,9 +195,15 @@ class Exporter:
             # Somebody else's `usbip unbind` may have undone it; taking what is taken is harmless.
             undone = self._stub.name == "kernel" and wanted.device.driver != usbip_host.NAME
             if (not entry.taken or undone) and not entry.in_use:
-                await self._take(entry)
+                wait_s = entry.next_attempt - asyncio.get_running_loop().time()
+                if wait_s > 0 and not at_once:
+                    self._try_again(wait_s)
+                else:
+                    await self._take(entry)
 
     async def _take(self, entry: Exported) -> None:
+        if self._draining.is_set():
+            return
         device = entry.device
         try:
             await self._custody.take(device)
@@ -188,11 +214,13 @@ class Exporter:
                 )
             entry.fault = str(error)
             entry.failures += 1
-            self._try_again(min(RETRY_MIN_S * 2**entry.failures, RETRY_MAX_S))
+            delay_s = min(RETRY_MIN_S * 2 ** min(entry.failures, MAX_DOUBLINGS), RETRY_MAX_S)
+            entry.next_attempt = asyncio.get_running_loop().time() + delay_s
+            self._try_again(delay_s)
             return
         if not entry.taken:
             self._tell_exported(entry.export)
-        entry.taken, entry.fault, entry.failures = True, "", 0
+        entry.taken, entry.fault, entry.failures, entry.next_attempt = True, "", 0, 0.0
         self._sessions.adopt(entry)
 
     def _tell_exported(self, export: Export) -> None:
@@ -268,8 +296,8 @@ class Exporter:
         try:
             async with self._lock_of(entry):
                 await self._sessions.start(entry, client, stream, reply, self.policy.dead_client_s)
-        except DeviceInUseError as error:
-            return OpStatus.DEV_BUSY, str(error)
+        except (EndingError, DeviceInUseError) as error:
+            return OpStatus.NA if self._draining.is_set() else OpStatus.DEV_BUSY, str(error)
         except DeviceUnpluggedError as error:
             self.request()
             return OpStatus.NODEV, str(error)
@@ -286,6 +314,8 @@ class Exporter:
         """Why this client may not have this device now, and what to answer; None: it may."""
         if not entry.export.admits(client.ip):
             return OpStatus.NODEV, "this client may not have it"
+        if self._draining.is_set():
+            return OpStatus.NA, ENDING
         if entry.in_use:
             return OpStatus.DEV_BUSY, "it is in use"
         if entry.fault:
@@ -302,7 +332,7 @@ class Exporter:
 
     async def _session_ended(self, entry: Exported, reason: str) -> None:
         """Heal the stub before the next client: taking what is taken changes nothing else."""
-        if self._entries.get(entry.device.busid) is not entry or self._draining:
+        if self._entries.get(entry.device.busid) is not entry or self._draining.is_set():
             return
         if reason == UNPLUGGED:
             return
@@ -324,21 +354,31 @@ class Exporter:
     # The end, and what holds it together
 
     async def drain(self, is_kept: Callable[[Export], bool]) -> None:
-        """End all sessions, give devices back but those that `is_kept` names; then nothing more."""
-        self._draining = True
+        """End all sessions, give devices back but those that `is_kept` names; then nothing more.
+
+        For each device, behind the step that is under way there: it is withdrawn to its end, or
+        what it takes is given back. No device waits for another one's.
+        """
+        self._draining.set()
+        self._sessions.ending = True
         if self._retry is not None:
             self._retry.cancel()
-        await self._sessions.end(list(self._entries.values()))
-        leaving = [e for e in self._entries.values() if not is_kept(e.export)]
-        await asyncio.gather(*(self._leave(entry) for entry in leaving))
+        self._sessions.ask_to_end(self._entries.values())
+        busids = {*self._entries, *self._locks}
+        await asyncio.gather(*(self._leave(busid, is_kept) for busid in busids))
         self._sessions.close()
         for task in list(self._tasks):
             task.cancel()
         self._custody.forget(self._entries)
 
-    async def _leave(self, entry: Exported) -> None:
-        async with self._lock_of(entry):
-            if self._entries.pop(entry.device.busid, None) is not None:
+    async def _leave(self, busid: str, is_kept: Callable[[Export], bool]) -> None:
+        async with self._locks.setdefault(busid, asyncio.Lock()):
+            entry = self._entries.get(busid)
+            if entry is None:
+                return
+            await self._sessions.end([entry])
+            if not is_kept(entry.export):
+                del self._entries[busid]
                 await self._give_back(entry.device)
 
     def state(self) -> list[dict[str, object]]:
@@ -356,7 +396,7 @@ class Exporter:
 
     def _try_again(self, delay_s: float) -> None:
         loop = asyncio.get_running_loop()
-        if self._draining:
+        if self._draining.is_set():
             return
         if self._retry is not None and not self._retry.cancelled():
             if loop.time() < self._retry.when() <= loop.time() + delay_s:
@@ -366,11 +406,8 @@ class Exporter:
 
     def _request_again(self) -> None:
         """Look once more at what is exported, or should be, or could not be read."""
-        if self._lookout.everywhere:
-            self.request()
-        busids = {*self._wanted, *self._withheld, *self._custody.busids, *self._lookout.pending}
-        for busid in busids:
-            self.request(busid)
+        self._lookout.pending |= {*self._wanted, *self._withheld, *self._custody.busids}
+        self._request_look()
 
     def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

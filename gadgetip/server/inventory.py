@@ -9,18 +9,21 @@ Nobody needs to be root, and udevd need not run.
 What a device says of itself stays the same from plugging in to unplugging, and is read once: the
 inode of its directory tells whether it is still the same plugging. A daemon reads the inventory at
 every event, and has half a second for a bootloader.
+
+The kernel holds a device's lock while a driver probes it, while its configuration is set and while
+it is reset, and some of its files wait for that lock (drivers/usb/core/sysfs.c: the strings and
+bConfigurationValue). So each device is read in a thread of its own: one that hangs is as it was
+last known, and nobody waits for it longer than `DEVICE_LIMIT_S`.
 """
 
 import re
 import threading
-from dataclasses import dataclass, replace
-from functools import cache
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from os.path import normpath
 from pathlib import Path
 
-import pyudev
-
-from gadgetip.errors import PrerequisiteError
 from gadgetip.server.hardware_database import KnownNames, known_names
 from gadgetip.server.local_device import LocalDevice
 from gadgetip.server.sysfs_form import (
@@ -31,13 +34,14 @@ from gadgetip.server.sysfs_form import (
     local_device,
 )
 
+DEVICE_LIMIT_S = 1.0
 _DEVICES = Path("/sys/bus/usb/devices")
 _BUSID = re.compile(r"usb[0-9]{1,5}|[0-9]{1,5}-[0-9]{1,3}(\.[0-9]{1,3}){0,6}")
 # The kernel's longest: 18 + 255 configurations of 65,535; it reads no more than 8 of them.
 _DESCRIPTORS_LIMIT = 18 + 8 * 0xFFFF
 _CHANGING = ("bConfigurationValue", "usbip_status")
 _HUB_CLASS = b"09"
-_lock = threading.Lock()  # libudev's objects count their references without one
+_lock = threading.Lock()  # of what is below it; never held while something is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +51,38 @@ class _Lasting:
     key: tuple[int, bytes | None]
     attributes: dict[str, bytes | None]
     descriptors: bytes
-    hub: LocalDevice | None = None
-    """The whole, of a hub: nothing about it matters that changes, and most machines have many."""
+    found: LocalDevice
+    """The whole, as it was last read. Nothing about a hub matters that changes."""
+
+
+@dataclass(slots=True)
+class _Reading:
+    """One device's reading, in a thread that nobody has to wait for."""
+
+    done: threading.Event = field(default_factory=threading.Event)
+    found: LocalDevice | None = None
 
 
 _lasting: dict[str, _Lasting] = {}
+_readings: dict[str, _Reading] = {}
+_hanging: set[str] = set()
 
 
 def read_inventory() -> tuple[LocalDevice, ...]:
     """Every device that is plugged in now, in the order of the ports.
 
-    A few milliseconds for a dozen devices. Hubs come without their interfaces' drivers.
-    Raises `PrerequisiteError` where libudev is missing.
+    A few milliseconds for a dozen devices. Hubs come without their interfaces' drivers. Devices
+    that hang are as they were, or missing when they are new: `still_reading` names them.
     """
     try:
         busids = [link.name for link in _DEVICES.iterdir() if _BUSID.fullmatch(link.name)]
     except OSError:
         return ()  # a kernel without USB
+    devices = _find(busids)
     with _lock:
-        devices = [device for busid in busids if (device := _find(busid)) is not None]
-        for path in _lasting.keys() - {device.path for device in devices}:
+        _hanging.intersection_update(busids)
+        paths = {path for busid in busids if (path := _path(busid)) is not None}
+        for path in _lasting.keys() - paths:
             del _lasting[path]
     return tuple(sorted(devices, key=_port_path))
 
@@ -74,70 +90,123 @@ def read_inventory() -> tuple[LocalDevice, ...]:
 def find_local(busid: str) -> LocalDevice | None:
     """The device that the kernel calls by this bus id now ("1-1.4"); None where there is none.
 
-    Anything may be asked for: what no bus id looks like never becomes a path.
+    Anything may be asked for: what no bus id looks like never becomes a path. One that hangs is as
+    it was, or None when it is new: `still_reading` names it.
     """
-    if not _BUSID.fullmatch(busid):
-        return None
+    return next(iter(_find([busid])), None) if _BUSID.fullmatch(busid) else None
+
+
+def still_reading() -> frozenset[str]:
+    """The bus ids that hung when they were last asked for: look at them again."""
     with _lock:
-        return _find(busid)
+        return frozenset(_hanging)
 
 
-def _find(busid: str) -> LocalDevice | None:
+def _find(busids: Iterable[str]) -> list[LocalDevice]:
+    """Read devices side by side, `DEVICE_LIMIT_S` at most."""
+    found: dict[str, LocalDevice | None] = {}
+    deadline = time.monotonic() + DEVICE_LIMIT_S
+    readings: dict[str, tuple[_Reading, bool]] = {}
+    for busid in busids:
+        known = _last_known(busid)
+        if known is not None and known.is_hub:
+            found[busid] = known
+        else:
+            readings[busid] = _begin_reading(busid)
+    for busid, (reading, is_ours) in readings.items():
+        is_done = reading.done.wait(max(deadline - time.monotonic(), 0.0))
+        if is_done and not is_ours:
+            # It began before we were asked, and may have seen less.
+            reading, _ = _begin_reading(busid)  # noqa: PLW2901
+            is_done = reading.done.wait(max(deadline - time.monotonic(), 0.0))
+        found[busid] = reading.found if is_done else _last_known(busid)
+        with _lock:
+            (_hanging.discard if is_done else _hanging.add)(busid)
+    return [device for device in found.values() if device is not None]
+
+
+def _begin_reading(busid: str) -> tuple[_Reading, bool]:
+    """A reading that begins now, and True; or the one that is under way: one for each device."""
+    with _lock:
+        reading = _readings.get(busid)
+        if reading is not None:
+            return reading, False
+        reading = _readings[busid] = _Reading()
+
+    def read() -> None:
+        try:
+            reading.found = _read(busid)
+        finally:
+            with _lock:
+                _readings.pop(busid, None)
+            reading.done.set()
+
+    threading.Thread(target=read, name=f"reading {busid}", daemon=True).start()
+    return reading, True
+
+
+def _last_known(busid: str) -> LocalDevice | None:
+    """What was last read of it, if it is still the same plugging; waits for nothing."""
+    path = _path(busid)
+    known = _lasting.get(path) if path is not None else None
+    try:
+        same = known is not None and Path(known.found.path).stat().st_ino == known.key[0]
+    except OSError:
+        return None
+    return known.found if known is not None and same else None
+
+
+def _path(busid: str) -> str | None:
     try:
         # Not `resolve`, which asks for every directory on the way; this is called for every hub.
-        path = normpath(_DEVICES / (_DEVICES / busid).readlink())
-        inode = Path(path).stat().st_ino
-        known = _lasting.get(path)
-        if known is not None and known.hub is not None and known.key[0] == inode:
-            return known.hub
-        return _read(pyudev.Devices.from_sys_path(_context(), path), inode)
-    except (OSError, pyudev.DeviceNotFoundError):
+        return normpath(_DEVICES / (_DEVICES / busid).readlink())
+    except OSError:
         return None
 
 
-@cache
-def _context() -> pyudev.Context:
-    # One for the process: pyudev runs ldconfig for each, to find libudev.
-    try:
-        return pyudev.Context()
-    except ImportError:
-        raise PrerequisiteError("libudev is missing: apt install libudev1") from None
-
-
-def _read(device: pyudev.Device, inode: int) -> LocalDevice | None:
-    path = device.sys_path
+def _read(busid: str) -> LocalDevice | None:
+    """Read one device; may hang as long as the kernel has it locked."""
+    path = _path(busid)
+    if path is None:
+        return None
     directory = Path(path)
-    key = (inode, _attribute(directory / "authorized"))
-    known = _lasting.get(path)
-    if known is None or known.key != key:
-        known = _Lasting(key, _lasting_attributes(device), _descriptors(directory))
-    is_hub = known.attributes["bDeviceClass"] == _HUB_CLASS
-    changing = {name: _attribute(directory / name) for name in _CHANGING}
-    found = local_device(
-        SysfsDevice(
-            busid=device.sys_name,
-            path=path,
-            attributes=known.attributes | changing,
-            driver=device.driver,
-            interfaces=() if is_hub else _interfaces(directory),
-            descriptors=known.descriptors,
-        ),
-        _names(known.attributes),
-    )
-    if found is None or directory.stat().st_ino != inode:
+    try:
+        inode = directory.stat().st_ino
+        key = (inode, _attribute(directory / "authorized"))
+        known = _lasting.get(path)
+        if known is not None and known.key == key:
+            lasting, descriptors = known.attributes, known.descriptors
+        else:
+            lasting, descriptors = _lasting_attributes(directory), _descriptors(directory)
+        is_hub = lasting["bDeviceClass"] == _HUB_CLASS
+        changing = {name: _attribute(directory / name) for name in _CHANGING}
+        found = local_device(
+            SysfsDevice(
+                busid=busid,
+                path=path,
+                attributes=lasting | changing,
+                driver=_driver(directory),
+                interfaces=() if is_hub else _interfaces(directory),
+                descriptors=descriptors,
+            ),
+            _names(lasting),
+        )
+        if found is None or directory.stat().st_ino != inode:
+            return None
+    except OSError:
         return None
-    _lasting[path] = replace(known, hub=found if is_hub else None)
+    with _lock:
+        _lasting[path] = _Lasting(key, lasting, descriptors, found)
     return found
 
 
-def _lasting_attributes(device: pyudev.Device) -> dict[str, bytes | None]:
+def _lasting_attributes(directory: Path) -> dict[str, bytes | None]:
     return {
-        name: device.attributes.get(name) for name in DEVICE_ATTRIBUTES if name not in _CHANGING
+        name: _attribute(directory / name) for name in DEVICE_ATTRIBUTES if name not in _CHANGING
     }
 
 
 def _descriptors(directory: Path) -> bytes:
-    # Not through libudev, whose attributes are texts that end at the first zero.
     with (directory / "descriptors").open("rb") as file:
         return file.read(_DESCRIPTORS_LIMIT)
 
@@ -154,7 +223,7 @@ def _interfaces(directory: Path) -> tuple[SysfsInterface, ...]:
 
 def _attribute(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return path.read_bytes().removesuffix(b"\n")
     except OSError:
         return None
 

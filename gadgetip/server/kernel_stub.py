@@ -10,6 +10,8 @@ What the kernel does with a socket (drivers/usb/usbip/stub_dev.c, usbip_common.c
   answered.
 * However a session ends (the client's end of the stream, an error in it, our -1), the stub shuts
   the socket, kills what is in flight, resets the device, and only then makes its status 1.
+* The kernel's event handler holds the lock of `usbip_sockfd` while it ends a session, a reset
+  included, so a write may take seconds; it is made in a thread, as binding is.
 * The status is a plain variable: nothing notifies of its changes, neither poll(2) nor a uevent.
   It is read a few times a second.
 * Two things leave status 3, from which only a rebind leads back: a transfer for which there is no
@@ -19,13 +21,14 @@ What the kernel does with a socket (drivers/usb/usbip/stub_dev.c, usbip_common.c
 """
 
 import asyncio
-import contextlib
+import os
 import socket
+import threading
 from collections.abc import Callable
 
 from gadgetip.errors import PrerequisiteError
 from gadgetip.server import usbip_host
-from gadgetip.server.background import within_limit
+from gadgetip.server.background import in_background, within_limit
 from gadgetip.server.dead_client import notice_death
 from gadgetip.server.local_device import LocalDevice
 from gadgetip.server.stub import DeviceFaultError, Session, Stub
@@ -56,14 +59,43 @@ class KernelSession(Session):
 
     def end(self) -> None:
         """Shut the socket; the kernel kills what is in flight and resets the device."""
-        if self._status() == usbip_host.IN_USE:
+        if self._status() == usbip_host.IN_USE and not self._ended_by_us:
             self._ended_by_us = True
-            usbip_host.stop(self._busid)
+            in_background(lambda: usbip_host.stop(self._busid))
 
     def _status(self) -> int | None:
         if usbip_host.devnum(self._busid) not in {self._devnum, _IN_RESET}:
             return None
         return usbip_host.status(self._busid)
+
+
+def _is_there(device: LocalDevice) -> bool:
+    return usbip_host.devnum(device.busid) in {device.devnum, _IN_RESET}
+
+
+def _take(device: LocalDevice) -> None:
+    """Take this device, and no other one that is in its port by the time the kernel is asked."""
+    if _is_there(device):
+        usbip_host.take(device.busid)
+        if _is_there(device):
+            return
+        usbip_host.give_back(device.busid)
+    raise DeviceFaultError(f"{device.busid} was unplugged")
+
+
+def _give_back(device: LocalDevice) -> None:
+    if _is_there(device):
+        usbip_host.give_back(device.busid)
+
+
+def _hand_over(busid: str, fd: int, abandoned: threading.Event) -> None:
+    """Hand over a descriptor of our own; nobody may use a session that was waited for in vain."""
+    try:
+        usbip_host.hand_over(busid, fd)
+    finally:
+        os.close(fd)
+    if abandoned.is_set():
+        usbip_host.stop(busid)
 
 
 class KernelStub(Stub):
@@ -85,27 +117,34 @@ class KernelStub(Stub):
 
     async def take(self, device: LocalDevice) -> None:
         """Bind the device to usbip-host; from the error state back into service."""
-        await self._call(device.busid, lambda: usbip_host.take(device.busid))
+        await self._call(device.busid, lambda: _take(device))
 
     async def give_back(self, device: LocalDevice) -> None:
         """End its session, unbind it, and let the kernel choose its driver."""
-        if usbip_host.devnum(device.busid) in {device.devnum, _IN_RESET}:
-            await self._call(device.busid, lambda: usbip_host.give_back(device.busid))
+        if _is_there(device):
+            await self._call(device.busid, lambda: _give_back(device))
 
     async def start(
         self, device: LocalDevice, stream: socket.socket, reply: bytes, dead_client_s: float
     ) -> Session:
         """Hand the socket over, send the reply, and watch."""
         notice_death(stream, dead_client_s)
-        usbip_host.hand_over(device.busid, stream.fileno())
+        self._must_be_free(device.busid)
+        abandoned = threading.Event()
+        fd = os.dup(stream.fileno())  # a number that stays this stream's, however long it takes
+        try:
+            await self._call(device.busid, lambda: _hand_over(device.busid, fd, abandoned))
+        except BaseException:
+            abandoned.set()
+            raise
         session = KernelSession(device)
         try:
-            sent = stream.send(reply)
+            if stream.send(reply) != len(reply):
+                session.end()
+        except BlockingIOError:
+            session.end()
         except OSError:
-            sent = 0  # the client is gone already, and the kernel is about to find out
-        if sent != len(reply):
-            with contextlib.suppress(OSError):
-                usbip_host.stop(device.busid)
+            pass  # the client is gone already, and the kernel is about to find out
         # Only our copy: shutting the stream down would end the kernel's.
         stream.close()
         return session
@@ -121,8 +160,7 @@ class KernelStub(Stub):
 
     async def _call(self, busid: str, call: Callable[[], None]) -> None:
         """Make a call that may hang in the kernel; at most one for each device."""
-        if busid in self._busy:
-            raise DeviceFaultError(f"the kernel is still busy with {busid}: does it hang?")
+        self._must_be_free(busid)
         self._busy.add(busid)
 
         def call_and_tell() -> None:
@@ -132,3 +170,7 @@ class KernelStub(Stub):
                 self._busy.discard(busid)
 
         await within_limit(call_and_tell, f"the device {busid}")
+
+    def _must_be_free(self, busid: str) -> None:
+        if busid in self._busy:
+            raise DeviceFaultError(f"the kernel is still busy with {busid}: does it hang?")

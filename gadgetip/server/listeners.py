@@ -3,9 +3,13 @@
 An IPv6 socket that also takes IPv4 makes a client's address look different from what a policy's
 `clients` says, and whether it does is a setting of the machine. So each socket takes one family
 (IPV6_V6ONLY), and both kinds are opened where both are wanted.
+
+An address that this machine does not have yet is listened on all the same (IP_FREEBIND): at boot a
+VPN or DHCP may bring it later, and a server that had given up would stay down until somebody looks.
 """
 
 import asyncio
+import contextlib
 import errno
 import ipaddress
 import socket
@@ -17,6 +21,8 @@ from gadgetip.link import HostAddress
 
 BACKLOG = 128
 FULL_PAUSE_S = 0.5
+_IP_FREEBIND = 15  # include/uapi/linux/in.h; the socket module has no name for it
+_IPV6_FREEBIND = 78  # include/uapi/linux/in6.h
 _NO_IPV6 = {errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL}
 _FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
@@ -44,9 +50,10 @@ class Peer:
 def open_listeners(hosts: Iterable[str], port: int) -> tuple[socket.socket, ...]:
     """Listen on every address that `hosts` name, at `port` unless a host has its own.
 
-    Raises `UsageError` for a name without an address, `PrerequisiteError` for an address that is
-    not this machine's or a port that is taken; then nothing is left open. A machine without IPv6
-    does without `::1` and `::`, as long as something else is listened on.
+    Raises `UsageError` for a name without an address, `PrerequisiteError` for a port that is taken;
+    then nothing is left open. A machine without IPv6 does without `::1` and `::`, as long as
+    something else is listened on. An address that is not this machine's may become it:
+    `missing_addresses` tells which these are.
     """
     opened: list[socket.socket] = []
     skipped: list[str] = []
@@ -82,6 +89,22 @@ def public_addresses(listeners: Iterable[socket.socket]) -> tuple[str, ...]:
         for listener in listeners
         if not ipaddress.ip_address(listener.getsockname()[0]).is_loopback
     )
+
+
+def missing_addresses(listeners: Iterable[socket.socket]) -> tuple[str, ...]:
+    """The addresses listened on that this machine does not have now."""
+    return tuple(address_text(listener) for listener in listeners if not _is_here(listener))
+
+
+def _is_here(listener: socket.socket) -> bool:
+    """Whether a socket without IP_FREEBIND can be bound to the same address."""
+    address, _, *rest = listener.getsockname()
+    try:
+        with socket.socket(listener.family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0, *rest))
+    except OSError as error:
+        return error.errno != errno.EADDRNOTAVAIL
+    return True
 
 
 async def accept_forever(
@@ -141,6 +164,9 @@ def _listen(family: int, sockaddr: tuple[str, int]) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        # What is always here is not waited for: a machine without ::1 has no IPv6.
+        if not ipaddress.ip_address(sockaddr[0]).is_loopback:
+            _let_it_come_later(listener)
         listener.bind(sockaddr)
         listener.listen(BACKLOG)
         listener.setblocking(False)
@@ -148,6 +174,14 @@ def _listen(family: int, sockaddr: tuple[str, int]) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+def _let_it_come_later(listener: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # then bind() says that the address is not here
+        if listener.family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+        else:
+            listener.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
 
 
 def _sentence(error: OSError, sockaddr: tuple[str, int]) -> str:

@@ -7,7 +7,6 @@ otherwise what was plugged, and what was taken: the drivers of those have change
 
 from collections.abc import Iterable, Mapping
 
-from gadgetip.errors import GadgetipError
 from gadgetip.server.background import within_limit
 from gadgetip.server.local_device import LocalDevice
 from gadgetip.server.surroundings import Surroundings
@@ -29,7 +28,7 @@ class Lookout:
     async def look(self, taken: Iterable[str]) -> bool:
         """Read what is pending, and the bus ids in `taken`; whether that has to be done again.
 
-        Raises `GadgetipError` when it cannot be read; then it is still pending.
+        Raises `GadgetipError` when it cannot be read; then, or when cancelled, it is still pending.
         """
         changed = {*taken, *self.pending}
         everywhere, self.everywhere = self.everywhere, False
@@ -37,17 +36,25 @@ class Lookout:
         read: dict[str, LocalDevice | None]
         try:
             if everywhere:
-                devices = await within_limit(self._surroundings.read_inventory, _WHAT)
+                devices, hanging = await within_limit(self._read_all, _WHAT)
                 read = {device.busid: device for device in devices}
             else:
-                find = self._surroundings.find_local
-                found = await within_limit(lambda: {busid: find(busid) for busid in changed}, _WHAT)
+                found, hanging = await within_limit(lambda: self._read_some(changed), _WHAT)
                 read = {**self.devices, **found}
-        except GadgetipError:
-            self.everywhere = everywhere
+        except BaseException:  # a cancelled look too
+            self.everywhere = self.everywhere or everywhere
             self.pending |= changed
             raise
-        return self._keep(read)
+        self.pending |= hanging
+        return self._keep(read) or bool(hanging)
+
+    def _read_all(self) -> tuple[tuple[LocalDevice, ...], frozenset[str]]:
+        """Every device, and the bus ids of those that hang: they are as they were."""
+        return self._surroundings.read_inventory(), self._surroundings.still_reading()
+
+    def _read_some(self, busids: set[str]) -> tuple[dict[str, LocalDevice | None], frozenset[str]]:
+        read = {busid: self._surroundings.find_local(busid) for busid in busids}
+        return read, self._surroundings.still_reading()
 
     def _keep(self, read: Mapping[str, LocalDevice | None]) -> bool:
         """Keep what was read; a device that is just being reset stays as it was."""

@@ -9,7 +9,8 @@ one name would mean two devices as soon as something is plugged into that port; 
 """
 
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Hashable, Iterable
 from ipaddress import ip_address, ip_network
 from typing import cast
 
@@ -34,6 +35,8 @@ MAX_SESSIONS = 256
 MAX_NEW_CONNECTIONS_PER_S = 1000
 # Below, a client that lost a few packets is taken for dead.
 MIN_DEAD_CLIENT_S, MAX_DEAD_CLIENT_S = 2, 60 * 60
+MAX_LISTEN = 16
+MAX_CLIENTS = 256
 MAX_PUBLISHED_BYTES = 31  # with the NUL behind it 32, the size of the field on the wire
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -77,7 +80,8 @@ def _read_policy(table: StrictTable) -> Policy:
 
 
 def _read_listen(table: StrictTable) -> tuple[str, ...]:
-    addresses = [str(ip_address(text)) for text in table.texts("listen", _address_problem)]
+    texts = table.texts("listen", _address_problem, MAX_LISTEN)
+    addresses = [str(ip_address(text)) for text in texts]
     for address in _repeated(addresses):
         table.fault("listen", f"listen has {address} twice")
     return tuple(addresses) or DEFAULT_POLICY.listen
@@ -126,14 +130,15 @@ def _read_publish_as(table: StrictTable, matches: tuple[Match, ...]) -> str | No
 
 
 def _read_clients(table: StrictTable) -> tuple[Network, ...]:
-    networks = [ip_network(text) for text in table.texts("clients", _network_problem)]
+    texts = table.texts("clients", _network_problem, MAX_CLIENTS)
+    networks = [ip_network(text) for text in texts]
     for network in _repeated(networks):
         table.fault("clients", f"clients has {network} twice")
     return tuple(networks)
 
 
-def _repeated(values: list[object] | list[str] | list[Network]) -> Iterable[object]:
-    return dict.fromkeys(value for index, value in enumerate(values) if value in values[:index])
+def _repeated(values: Iterable[Hashable]) -> Iterable[Hashable]:
+    return [value for value, times in Counter(values).items() if times > 1]
 
 
 def _address_problem(text: str) -> str | None:

@@ -17,6 +17,11 @@ from gadgetip.wire import DeviceRecord
 END_LIMIT_S = 10.0
 UNPLUGGED = "unplugged"
 """The reason of a stub's session whose device is gone."""
+ENDING = "serve is ending"
+
+
+class EndingError(GadgetipError):
+    """No session is begun any more."""
 
 
 class Sessions:
@@ -34,6 +39,8 @@ class Sessions:
         self._narrator = narrator
         self._ended = ended
         self._watches: dict[Exported, asyncio.Task[None]] = {}
+        self.ending = False
+        """Whether no session begins any more."""
 
     async def start(
         self,
@@ -45,13 +52,16 @@ class Sessions:
     ) -> None:
         """Begin a session of an entry that is reserved; the stream is the stub's afterwards.
 
-        Raises `DeviceUnpluggedError`, and what `Stub.start` raises; then nothing was sent.
+        Raises `DeviceUnpluggedError`, `EndingError`, and what `Stub.start` raises; then nothing
+        was sent.
         """
         busid, name = entry.device.busid, entry.export.published_as
         # A reset may have given it another configuration since: tell what is true now.
         device = await within_limit(lambda: self._surroundings.find_local(busid), busid)
         if device is None or device.devnum != entry.device.devnum:
             raise DeviceUnpluggedError(f"{busid} was unplugged")
+        if self.ending:  # since then
+            raise EndingError(ENDING)
         record = reply(device.record(name))
         self._run(entry, await self._stub.start(device, stream, record, dead_client_s))
         self._narrator.tell(
@@ -81,12 +91,16 @@ class Sessions:
 
     async def end(self, entries: Iterable[Exported]) -> None:
         """Ask the entries' sessions to end, and wait for it, `END_LIMIT_S` at most."""
+        self.ask_to_end(entries)
         watches = [self._watches[entry] for entry in entries if entry in self._watches]
+        if watches:
+            await asyncio.wait(watches, timeout=END_LIMIT_S)
+
+    def ask_to_end(self, entries: Iterable[Exported]) -> None:
+        """Only ask: a device's session may end while another's is waited for."""
         for entry in entries:
             if entry.session is not None:
                 entry.session.end()
-        if watches:
-            await asyncio.wait(watches, timeout=END_LIMIT_S)
 
     def close(self) -> None:
         """Watch no more."""

@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 from gadgetip.server.bindings import Bindings, load_bindings
 from gadgetip.server.hotplug import Hotplug
-from gadgetip.server.inventory import find_local, read_inventory
+from gadgetip.server.inventory import find_local, read_inventory, still_reading
 from gadgetip.server.local_device import LocalDevice
 from gadgetip.server.policy import Policy, load_policy
 from gadgetip.server.safety import gather_facts, reason_to_keep
@@ -42,6 +42,7 @@ class Surroundings:
 
     read_inventory: Callable[[], tuple[LocalDevice, ...]] = read_inventory
     find_local: Callable[[str], LocalDevice | None] = find_local
+    still_reading: Callable[[], frozenset[str]] = still_reading
     reasons_to_keep: Callable[[tuple[LocalDevice, ...]], dict[str, str]] = reasons_to_keep
     load_bindings: Callable[[], Bindings] = load_bindings
     load_policy: Callable[[Path | None], Policy] = load_policy

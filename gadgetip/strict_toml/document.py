@@ -13,6 +13,7 @@ from importlib.resources.abc import Traversable
 from typing import Any, Generic, TypeVar
 
 from gadgetip.strict_toml.faults import FaultList, FileError, FileFault
+from gadgetip.strict_toml.reading import read_bytes
 from gadgetip.strict_toml.strict_table import StrictTable
 from gadgetip.strict_toml.toml_lines import key_lines
 from gadgetip.usb import printable
@@ -45,8 +46,7 @@ def load_document(file: Traversable, *kinds: FileKind[_Content_co]) -> _Content_
     """
     source = str(file)
     try:
-        with file.open("rb") as opened:
-            data = opened.read(MAX_FILE_BYTES + 1)
+        data = read_bytes(file, MAX_FILE_BYTES + 1)
     except OSError as error:
         raise FileError(f"{printable(source)}: {error.strerror or error}") from None
     except ValueError:  # a NUL, which no path can have

@@ -66,8 +66,10 @@ class StrictTable:
             return value
         return default
 
-    def texts(self, key: str, problem_of: Callable[[str], str | None]) -> tuple[str, ...]:
-        """A text, or a list of at least one; () without the key."""
+    def texts(
+        self, key: str, problem_of: Callable[[str], str | None], most: int | None = None
+    ) -> tuple[str, ...]:
+        """A text, or a list of at least one and at most `most`; () without the key."""
         value = self._take(key)
         if value is None:
             return ()
@@ -78,6 +80,9 @@ class StrictTable:
             return ()
         elif not value:
             self.fault(key, f"{key} is an empty list: leave it out")
+        elif most is not None and len(value) > most:
+            self.fault(key, f"{key} has {len(value)} entries: {most} are the most")
+            return ()
         texts = []
         for index, element in enumerate(value):
             if not isinstance(element, str):

@@ -285,3 +285,34 @@ def test_root_is_needed(
         assert run.status == ExitStatus.PREREQUISITE
         assert "run it as root" in run.err
     assert not machine.asked
+
+
+def test_unbind_leaves_to_serve_what_serve_has(gadgetip: Command, machine: Machine) -> None:
+    gadgetip("bind", "1-1")
+    machine.serve = {"error": "not everything is settled"}
+    run = gadgetip("unbind", "1-1")
+    assert run.status == ExitStatus.ERROR
+    assert "serve may export it still: not everything is settled" in run.err
+    assert machine.driver_of("1-1") == "usbip-host"
+    assert load_bindings() == Bindings()
+    # Without a mark serve may have it by a rule.
+    run = gadgetip("unbind", "1-1")
+    assert (run.status, machine.driver_of("1-1")) == (ExitStatus.ERROR, "usbip-host")
+
+
+def test_unbind_says_what_serve_did_not_give_back(gadgetip: Command, machine: Machine) -> None:
+    gadgetip("bind", "1-1")
+    machine.serve = {"exports": []}
+    run = gadgetip("unbind", "1-1")
+    assert run.status == ExitStatus.ERROR
+    assert "serve has not given it back" in run.err
+    assert machine.driver_of("1-1") == "usbip-host"
+
+
+def test_unbind_says_that_serve_cannot_read_its_policy(gadgetip: Command, machine: Machine) -> None:
+    machine.stub = False
+    gadgetip("bind", "1-1")
+    machine.serve = {"exports": [], "policy_fault": "policy.toml:3: no"}
+    run = gadgetip("unbind", "1-1")
+    assert run.status == 0
+    assert "is unbound; serve goes on with its old policy: policy.toml:3: no" in run.out

@@ -134,6 +134,9 @@ def test_for_programs(gadgetip: Command, machine: SimpleNamespace) -> None:
             "in use by [fd00::1]:4711, as prog",
         ),
         (replace(STUBBED, stub_status=3), [], {"published_as": "1-1.4"}, "error"),
+        (STICK, [], {"taken": True, "in_use": True, "client": None}, "in use"),
+        (STICK, [], {"taken": False, "fault": "16 bus ids"}, "error: 16 bus ids"),
+        (STICK, [], {"taken": False, "fault": None}, "being made ready"),
         (STICK, [], {"published_as": 5, "client": ["odd"]}, "in use"),
     ],
 )
@@ -143,6 +146,13 @@ def test_what_is_exported(
     state = None if export is None else {"exports": [{"busid": "1-1.4", **export}, "odd"]}
     (row,) = rows((device,), Bindings(tuple(marks)), state)
     assert local_list.cells(row)[-1] == text
+
+
+def test_a_fault_for_programs() -> None:
+    served = {"exports": [{"busid": "1-1.4", "fault": "16 bus ids"}]}
+    (row,) = rows((STICK,), Bindings(), served)
+    found = local_list.as_json(row)
+    assert (found["exported"], found["fault"]) == ("error", "16 bus ids")
 
 
 def test_marks_without_their_device() -> None:

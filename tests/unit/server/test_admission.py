@@ -5,10 +5,12 @@ from hypothesis import strategies as st
 from gadgetip.server.admission import (
     BURST_S,
     MAX_BUCKETS,
+    MAX_KINDS,
     MAX_TALKING,
     MAX_TALKING_PER_CLIENT,
     ConnectionLimits,
     LineLimiter,
+    client_network,
     session_refusal,
 )
 
@@ -58,6 +60,51 @@ def test_a_client_that_asks_for_nothing_has_a_bound_and_so_have_all_of_them() ->
     assert limits.talking == MAX_TALKING
 
 
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:0:1:2:3:4:5", "2001:db8:0:1::/64"),
+        ("fe80::1%eth0", "fe80::%eth0/64"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_whom_a_connection_is_counted_for(address: str, network: str) -> None:
+    assert client_network(address) == network
+
+
+def test_one_ipv6_network_does_not_get_every_place() -> None:
+    limits = ConnectionLimits(1000)
+    refusals = [limits.enter(f"2001:db8::{number:x}", 0.0) for number in range(MAX_TALKING)]
+    assert refusals.count(None) == MAX_TALKING_PER_CLIENT
+    assert limits.enter("192.0.2.7", 0.0) is None
+    for number in range(MAX_TALKING_PER_CLIENT):
+        limits.leave(f"2001:db8::{number:x}")
+    assert limits.talking == 1
+
+
+def test_whoever_holds_most_makes_room() -> None:
+    limits = ConnectionLimits(1000)
+    for number in range(MAX_TALKING):
+        assert limits.enter(f"198.51.100.{number % 4}", 0.0) is None
+    asked = []
+
+    def make_room(network: str) -> bool:
+        asked.append(network)
+        limits.leave(network)
+        return True
+
+    assert limits.enter("192.0.2.7", 0.0) is not None  # nobody can be asked
+    assert limits.enter("192.0.2.7", 0.0, lambda network: False) is not None
+    assert limits.enter("192.0.2.7", 0.0, make_room) is None
+    assert asked == ["198.51.100.0"]
+    assert limits.talking == MAX_TALKING
+    # Who holds as many as anybody gets no more.
+    assert limits.enter("198.51.100.1", 0.0, make_room) is not None
+    assert len(asked) == 1
+
+
 def test_a_refused_connection_does_not_count_as_talking() -> None:
     limits = ConnectionLimits(1)
     limits.enter("a", 0.0)
@@ -94,3 +141,10 @@ def test_one_line_a_second() -> None:
     assert limiter.admit("y", 0.3) == 0
     assert limiter.admit("x", 1.1) == 2
     assert limiter.admit("x", 2.2) == 0
+
+
+def test_many_kinds_of_lines_take_a_bounded_memory() -> None:
+    limiter = LineLimiter()
+    for number in range(MAX_KINDS + 500):
+        assert limiter.admit(str(number), number * 1e-6) == 0
+    assert len(limiter._last) <= MAX_KINDS

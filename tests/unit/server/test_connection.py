@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gadgetip.server import connection
-from gadgetip.server.connection import answer_client
+from gadgetip.server.connection import Complaints, answer_client
 from gadgetip.server.exporter import Exporter
 from gadgetip.server.listeners import Peer
 from gadgetip.server.stub import DeviceFaultError, DeviceInUseError
@@ -44,13 +44,14 @@ class Scene:
         self.machine = Machine(directory, device())
         self.stub = self.machine.stub
         self.narrator = Recorder()
+        self.complaints = Complaints(self.narrator)
         self.exporter = Exporter(self.stub, policy(STICK), self.machine.surroundings, self.narrator)
 
     async def connect(self, client: Peer = CLIENT) -> tuple[socket.socket, asyncio.Task[None]]:
         ours, theirs = socket.socketpair()
         for stream in (ours, theirs):
             stream.setblocking(False)
-        task = asyncio.create_task(answer_client(ours, client, self.exporter, self.narrator))
+        task = asyncio.create_task(answer_client(ours, client, self.exporter, self.complaints))
         return theirs, task
 
     async def ask(self, request: bytes, client: Peer = CLIENT) -> bytes:
@@ -247,7 +248,7 @@ def test_a_client_that_does_not_read_its_list_is_closed(
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         with theirs:
             theirs.send(LIST)
-            await answer_client(ours, CLIENT, scene.exporter, scene.narrator)
+            await answer_client(ours, CLIENT, scene.exporter, scene.complaints)
         assert "nobody to read the answer" in await scene.narrator.wait_for("refused")
         assert ours.fileno() == -1
 
@@ -300,5 +301,20 @@ def test_limits_on_sessions(tmp_path: Path) -> None:
         texts = scene.narrator.texts("refused")
         assert "max_sessions_per_client is 2" in texts[0]
         assert "max_sessions is 3" in texts[1]
+
+    play(tmp_path, scenario)
+
+
+def test_refused_imports_are_one_line_a_second_of_each_client(tmp_path: Path) -> None:
+    async def scenario(scene: Scene) -> None:
+        unknown = build(ReqImport("nope"))
+        for _ in range(20):
+            assert status_of(await scene.ask(unknown)) is OpStatus.NODEV
+        assert len(scene.narrator.texts("refused")) == 1
+        await scene.ask(unknown, Peer("192.0.2.8", 1))
+        assert len(scene.narrator.texts("refused")) == 2
+        await asyncio.sleep(1.05)
+        await scene.ask(unknown)
+        assert scene.narrator.texts("refused")[-1].endswith("(and 19 more)")
 
     play(tmp_path, scenario)

@@ -1,7 +1,9 @@
 import asyncio
+import errno
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,15 +11,22 @@ from pathlib import Path
 import pytest
 
 from gadgetip.errors import GadgetipError, PrerequisiteError
+from gadgetip.server import admission
 from gadgetip.server import daemon as daemon_module
+from gadgetip.server import exporter as exporter_module
+from gadgetip.server.binding_marks import binding_for
+from gadgetip.server.bindings import Bindings
 from gadgetip.server.control import SOCKET_NAME, ask_serve
 from gadgetip.server.daemon import Daemon, ServeOptions
+from gadgetip.server.listeners import Peer
+from gadgetip.server.stub import DeviceFaultError
 from gadgetip.server.systemd import Notifier
 from gadgetip.wire import OpStatus, RepDevlist, ReqDevlist, ReqImport, build
 from tests.unit.server.scripted import (
     STICK,
     Machine,
     Recorder,
+    ScriptedHotplug,
     ScriptedSession,
     device,
     policy,
@@ -110,11 +119,87 @@ def test_a_wrong_policy_at_sighup_changes_nothing(tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGHUP)
             assert "nothing is changed: policy.toml" in await scene.narrator.wait_for("error")
             assert len(await scene.ask(LIST)) > 12
-            with pytest.raises(GadgetipError, match="line 3"):
-                await scene.control("reconcile")
+            answer = await scene.control("reconcile")
+            assert isinstance(answer, dict)
+            assert "line 3" in answer["policy_fault"]
             assert len(await scene.ask(LIST)) > 12
 
     asyncio.run(scenario())
+
+
+def test_marks_count_although_the_policy_is_broken(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        scene = Scene(tmp_path)
+        scene.machine.policy = policy()
+        mark = binding_for(scene.machine.devices[0], scene.machine.devices)
+        scene.machine.bindings = Bindings((mark,))
+        async with scene.running():
+            await scene.narrator.wait_for("exported")
+            scene.machine.policy = GadgetipError("policy.toml: line 3: unknown key")
+            scene.machine.bindings = Bindings()
+            answer = await scene.control("reconcile")
+            assert isinstance(answer, dict)
+            assert answer["exports"] == []
+            assert "line 3" in answer["policy_fault"]
+            assert scene.stub.calls[-1] == "give back 1-1"
+
+    asyncio.run(scenario())
+
+
+def test_silent_connections_make_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "MAX_TALKING", 4)
+
+    async def scenario() -> None:
+        scene = Scene(tmp_path)
+        scene.machine.policy = policy("[serve]\nmax_new_connections_per_s = 1000\n" + STICK)
+        async with scene.running():
+            await scene.narrator.wait_for("exported")
+            silent = [await scene.connect() for _ in range(4)]
+            await asyncio.sleep(0.1)
+            assert scene.daemon._limits.talking == 4
+            ours, theirs = socket.socketpair()
+            for stream in (ours, theirs):
+                stream.setblocking(False)
+            loop = asyncio.get_running_loop()
+            with theirs:
+                scene.daemon._welcome(ours, Peer("192.0.2.7", 1))
+                await loop.sock_sendall(theirs, LIST)
+                assert len(await receive_all(theirs)) > 12
+            assert await receive_all(silent[0]) == b""  # the oldest
+            assert [t for t in scene.narrator.texts("refused") if "others wait" in t]
+            assert scene.daemon._limits.talking <= 4
+            assert len(scene.daemon._silent) == 3
+            for stream in silent:
+                stream.close()
+
+    asyncio.run(scenario())
+
+
+def test_an_address_that_is_not_here_yet_is_said(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        scene = Scene(tmp_path, ServeOptions(listen=("192.0.2.1",), port=port))
+        async with scene.running():
+            notes = scene.narrator.texts("note")
+            assert any("no address of this machine yet" in note for note in notes)
+
+    asyncio.run(scenario())
+
+
+def test_nobody_else_can_open_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / daemon_module.LOCK_NAME
+    path.touch(0o644)
+    with daemon_module._only_one(tmp_path):
+        assert path.stat().st_mode & 0o777 == 0o600
+    path.unlink()
+    with daemon_module._only_one(tmp_path):
+        assert path.stat().st_mode & 0o777 == 0o600
+    path.unlink()
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PrerequisiteError), daemon_module._only_one(tmp_path):
+        pass
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_bind_asks_to_reconcile_and_gets_the_outcome(tmp_path: Path) -> None:
@@ -268,5 +353,98 @@ def test_systemd_hears_of_it(tmp_path: Path) -> None:
         reload = next(i for i, text in enumerate(heard) if text.startswith("RELOADING=1"))
         assert heard[reload + 1].startswith("READY=1")
         assert "STOPPING=1" in heard[reload:]
+
+    asyncio.run(scenario())
+
+
+def test_what_fails_in_the_background_is_no_reason_to_keep_devices(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        scene = Scene(tmp_path)
+
+        async def fail() -> None:
+            await scene.narrator.wait_for("exported")
+            raise RuntimeError("a bug")
+
+        scene.daemon._watchdog = fail  # type: ignore[method-assign]
+        with pytest.raises(RuntimeError, match="a bug"):
+            await scene.daemon.run()
+        assert scene.stub.calls[-1] == "give back 1-1"
+
+    asyncio.run(scenario())
+
+
+def test_hotplug_that_fails_is_followed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon_module, "FOLLOW_AGAIN_S", 0.05)
+
+    class Failing(ScriptedHotplug):
+        failures = 1
+
+        async def __aiter__(self) -> AsyncIterator[object]:
+            async for event in super().__aiter__():
+                if self.failures:
+                    self.failures -= 1
+                    raise OSError(errno.ENOMEM, "Cannot allocate memory")
+                yield event
+
+    async def scenario() -> None:
+        scene = Scene(tmp_path)
+        scene.machine.hotplug = Failing()
+        async with scene.running():
+            await scene.narrator.wait_for("exported")
+            scene.machine.devices = []
+            scene.machine.hotplug.happen()
+            assert "Cannot allocate" in await scene.narrator.wait_for("error")
+            await scene.narrator.wait_for("withdrawn")  # looked at again, whatever was lost
+            scene.machine.devices = [device(devnum=3)]
+            scene.machine.hotplug.happen()
+            await scene.narrator.wait_for("exported", 2)
+
+    asyncio.run(scenario())
+
+
+def test_a_start_at_which_devices_cannot_be_read_is_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporter_module, "LOOK_AGAIN_S", 0.05)
+
+    async def scenario() -> None:
+        scene = Scene(tmp_path)
+        failures: list[GadgetipError] = [DeviceFaultError("the list of devices hangs")]
+        read = scene.machine.surroundings.read_inventory
+
+        def failing() -> object:
+            if failures:
+                raise failures.pop()
+            return read()
+
+        object.__setattr__(scene.machine.surroundings, "read_inventory", failing)
+        async with scene.running():
+            await scene.narrator.wait_for("exported")
+
+    asyncio.run(scenario())
+
+
+def test_a_reconcile_that_takes_too_long_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemon_module, "CONTROL_LIMIT_S", 0.05)
+
+    async def scenario() -> None:
+        scene = Scene(tmp_path)
+        async with scene.running():
+            await scene.narrator.wait_for("exported")
+            read = scene.machine.surroundings.read_inventory
+
+            def slowly() -> object:
+                time.sleep(0.3)
+                return read()
+
+            object.__setattr__(scene.machine.surroundings, "read_inventory", slowly)
+            scene.machine.devices = []
+            with pytest.raises(GadgetipError, match="not everything is settled"):
+                await scene.control("reconcile")
+            await scene.narrator.wait_for("withdrawn")
 
     asyncio.run(scenario())

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from gadgetip.server.listeners import Peer
 from gadgetip.server.local_device import LocalDevice, LocalInterface
 from gadgetip.server.lookout import Lookout
 from gadgetip.server.stub import DeviceFaultError
+from gadgetip.wire import OpStatus
 from tests.unit.server.scripted import (
     STICK,
     Machine,
@@ -346,5 +348,172 @@ def test_a_look_that_began_before_the_drain_takes_nothing_again(tmp_path: Path) 
         await scene.exporter.drain(lambda _: False)
         assert scene.stub.taken == set()
         assert scene.stub.calls[-1] == "give back 1-1"
+
+    play(tmp_path, scenario)
+
+
+def test_the_drain_waits_for_a_device_that_is_being_withdrawn(tmp_path: Path) -> None:
+    class SlowSession(ScriptedSession):
+        def end(self) -> None:
+            asyncio.get_running_loop().call_later(0.1, self.finish, "ended here")
+
+    async def scenario(scene: Scene) -> None:
+        await scene.exporter.reconcile()
+        scene.stub.found["1-1"] = SlowSession(None)
+        scene.names()
+        scene.exporter.reload(policy())
+        scene.exporter.request()
+        await scene.narrator.wait_for("withdrawn")
+        await scene.exporter.drain(lambda _: False)
+        assert scene.stub.taken == set()
+
+    play(tmp_path, scenario)
+
+
+def test_the_drain_waits_for_a_device_that_is_being_taken(tmp_path: Path) -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.stub.delay_s = 0.1
+        scene.exporter.request()
+        async with asyncio.timeout(5):
+            while not scene.exporter._entries:
+                await asyncio.sleep(0.005)
+        await scene.exporter.drain(lambda _: False)
+        assert scene.stub.calls == ["take 1-1", "give back 1-1"]
+
+    play(tmp_path, scenario)
+
+
+def test_the_drain_of_one_device_waits_for_no_other(tmp_path: Path) -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.machine.devices = [device("1-1"), device("1-2", 3)]
+        scene.begin(ALL)
+        await scene.exporter.reconcile()
+        async with scene.exporter._locks["1-1"]:  # a step that hangs
+            drain = asyncio.create_task(scene.exporter.drain(lambda _: False))
+            await asyncio.sleep(0.05)
+            assert scene.stub.calls[-1] == "give back 1-2"
+            assert not drain.done()
+        async with asyncio.timeout(5):
+            await drain
+        assert scene.stub.taken == set()
+
+    play(tmp_path, scenario)
+
+
+def test_a_replug_between_two_looks(tmp_path: Path) -> None:
+    """What is settled late knows an older device than what is wanted."""
+
+    async def scenario(scene: Scene) -> None:
+        await scene.exporter.reconcile()
+        async with scene.exporter._locks["1-1"]:
+            scene.exporter.request()
+            await asyncio.sleep(0.05)
+            scene.machine.devices = [device(devnum=3)]
+            scene.stub.taken.clear()
+            scene.exporter.request()
+            await asyncio.sleep(0.05)
+        await scene.narrator.wait_for("exported", 2)
+        assert "unplugged" in scene.narrator.texts("withdrawn")[0]
+        assert "give back 1-1" not in scene.stub.calls
+
+    play(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_no_session_begins_at_the_end(tmp_path: Path, kept: bool) -> None:
+    """Neither one that is asked for then, nor one that was about to begin."""
+
+    async def scenario(scene: Scene) -> None:
+        await scene.exporter.reconcile()
+        find = scene.machine.surroundings.find_local
+
+        def find_slowly(busid: str) -> LocalDevice | None:
+            time.sleep(0.1)
+            return find(busid)
+
+        object.__setattr__(scene.machine.surroundings, "find_local", find_slowly)
+
+        def ask() -> Awaitable[tuple[OpStatus, str]]:
+            return scene.exporter.open_session("stick", CLIENT, ours, lambda _: b"reply")
+
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            early = asyncio.ensure_future(ask())
+            await asyncio.sleep(0.02)
+            await scene.exporter.drain(lambda _: kept)
+            assert await early == (OpStatus.NA, "serve is ending")
+            status, _ = await ask()
+            assert status == (OpStatus.NA if kept else OpStatus.NODEV)
+            assert scene.stub.sessions == []
+
+    play(tmp_path, scenario)
+
+
+def test_a_device_that_fails_for_long_is_tried_still(tmp_path: Path) -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.stub.failures["take 1-1"] = [DeviceFaultError("it hangs")] * 2
+        await scene.exporter.reconcile()
+        scene.exporter._entries["1-1"].failures = 5000
+        await scene.exporter.reconcile()
+        assert scene.narrator.texts("error") == ["stick: it hangs"]
+        assert scene.exporter._retry is not None
+        delay = scene.exporter._retry.when() - asyncio.get_running_loop().time()
+        assert delay <= exporter_module.RETRY_MAX_S
+
+    play(tmp_path, scenario)
+
+
+def test_another_devices_events_are_no_reason_to_try_again(tmp_path: Path) -> None:
+    async def scenario(scene: Scene) -> None:
+        scene.begin(ALL)
+        scene.stub.failures["take 1-1"] = [DeviceFaultError("it hangs")] * 2
+        await scene.exporter.reconcile()
+        scene.machine.devices.append(device("1-2", 3))
+        scene.exporter.request("1-2")
+        await scene.narrator.wait_for("exported")
+        assert scene.stub.calls == ["take 1-1", "take 1-2"]
+        scene.exporter.request("1-1")
+        await asyncio.sleep(0.05)
+        assert scene.stub.calls == ["take 1-1", "take 1-2", "take 1-1"]
+
+    play(tmp_path, scenario)
+
+
+def test_a_cancelled_look_is_made_again(tmp_path: Path) -> None:
+    async def scenario(scene: Scene) -> None:
+        look = scene.machine.surroundings.read_inventory
+
+        def look_slowly() -> tuple[LocalDevice, ...]:
+            time.sleep(0.1)
+            return look()
+
+        slow = Lookout(replace(scene.machine.surroundings, read_inventory=look_slowly))
+        slow.pending.add("1-7")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02):
+                await slow.look(())
+        assert slow.everywhere
+        assert slow.pending == {"1-7"}
+
+    play(tmp_path, scenario)
+
+
+def test_a_device_that_hangs_is_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporter_module, "RETRY_MIN_S", 0.01)
+
+    async def scenario(scene: Scene) -> None:
+        hanging = [frozenset[str](), frozenset({"1-2"})]
+        object.__setattr__(
+            scene.machine.surroundings,
+            "still_reading",
+            lambda: hanging.pop() if hanging else frozenset(),
+        )
+        scene.begin(ALL)
+        await scene.exporter.reconcile()
+        scene.machine.devices.append(device("1-2", 3))
+        await scene.narrator.wait_for("exported", 2)
+        assert scene.names() == ["1-1", "1-2"]
 
     play(tmp_path, scenario)

@@ -1,6 +1,8 @@
 """What we make of the files of usbip-host; what the kernel makes of ours, tests/system shows."""
 
 import asyncio
+import contextlib
+import socket
 import threading
 import time
 from pathlib import Path
@@ -82,15 +84,23 @@ def test_a_device_in_the_middle_of_a_reset_is_not_unplugged(sysfs: Path) -> None
     asyncio.run(scenario())
 
 
+async def read_until(path: Path, text: str) -> None:
+    """Wait for what another thread writes."""
+    async with asyncio.timeout(5):
+        while path.read_text() != text:
+            await asyncio.sleep(0.01)
+
+
 def test_ended_by_us(sysfs: Path) -> None:
     async def scenario() -> None:
         session = KernelSession(device())
         session.end()
-        assert (sysfs / "usbip_sockfd").read_text() == "-1"
+        await read_until(sysfs / "usbip_sockfd", "-1")
         (sysfs / "usbip_status").write_text("1\n")
         assert await session.wait() == "ended here"
         (sysfs / "usbip_sockfd").write_text("")
         session.end()  # there is none any more
+        await asyncio.sleep(0.05)
         assert (sysfs / "usbip_sockfd").read_text() == ""
 
     asyncio.run(scenario())
@@ -119,6 +129,7 @@ def test_giving_back_what_is_unplugged_is_no_error(sysfs: Path) -> None:
 
 def test_a_call_that_hangs_has_a_limit_and_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usbip_host, "why_unavailable", lambda: None)
+    monkeypatch.setattr(usbip_host, "devnum", lambda busid: 2)
     release = threading.Event()
     calls: list[str] = []
 
@@ -163,3 +174,84 @@ def test_what_a_call_raises_is_raised() -> None:
 
     with pytest.raises(DeviceFaultError, match="it is broken"):
         asyncio.run(within_limit(fail, "something"))
+
+
+def test_another_device_in_the_port_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it was plugged in before the call, or in the middle of it."""
+    devnums, calls = [7, 2, 7], []
+    monkeypatch.setattr(usbip_host, "why_unavailable", lambda: None)
+    monkeypatch.setattr(usbip_host, "devnum", lambda busid: devnums.pop(0))
+    monkeypatch.setattr(usbip_host, "take", lambda busid: calls.append("take"))
+    monkeypatch.setattr(usbip_host, "give_back", lambda busid: calls.append("give back"))
+
+    async def scenario() -> None:
+        stub = KernelStub()
+        with pytest.raises(DeviceFaultError, match="1-1 was unplugged"):
+            await stub.take(device())
+        assert calls == []
+        with pytest.raises(DeviceFaultError, match="1-1 was unplugged"):
+            await stub.take(device())
+        assert calls == ["take", "give back"]
+
+    asyncio.run(scenario())
+
+
+def test_a_hand_over_that_hangs_holds_up_nobody(
+    sysfs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it comes about after all, nobody has that session: it is stopped."""
+    monkeypatch.setattr(usbip_host, "why_unavailable", lambda: None)
+    monkeypatch.setattr(
+        kernel_stub, "within_limit", lambda call, what: background.within_limit(call, what, 0.1)
+    )
+    release, calls = threading.Event(), []
+
+    def hang(busid: str, fd: int) -> None:
+        release.wait(10)
+        calls.append("hand over")
+
+    monkeypatch.setattr(usbip_host, "hand_over", hang)
+    monkeypatch.setattr(usbip_host, "stop", lambda busid: calls.append("stop"))
+
+    async def scenario() -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            began = time.monotonic()
+            with pytest.raises(DeviceFaultError, match="hangs"):
+                await KernelStub().start(device(), ours, b"reply", 20.0)
+            assert time.monotonic() - began < 5
+            release.set()
+            async with asyncio.timeout(5):
+                while calls != ["hand over", "stop"]:
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_only_a_client_that_does_not_read_is_stopped(
+    sysfs: Path, monkeypatch: pytest.MonkeyPatch, gone: bool
+) -> None:
+    """One that is gone, the kernel sees itself."""
+    monkeypatch.setattr(usbip_host, "why_unavailable", lambda: None)
+    calls: list[int] = []
+    monkeypatch.setattr(usbip_host, "hand_over", lambda busid, fd: None)
+    monkeypatch.setattr(usbip_host, "stop", lambda busid: calls.append(threading.get_ident()))
+    monkeypatch.setattr(kernel_stub, "notice_death", lambda stream, limit_s: None)
+
+    async def scenario() -> None:
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        if gone:
+            theirs.close()
+        else:
+            with contextlib.suppress(BlockingIOError):
+                while ours.send(bytes(65536)):
+                    pass
+        await KernelStub().start(device(), ours, b"reply", 20.0)
+        await asyncio.sleep(0.1)
+        assert len(calls) == (not gone)
+        assert threading.get_ident() not in calls
+        theirs.close()
+
+    asyncio.run(scenario())

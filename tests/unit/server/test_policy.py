@@ -1,3 +1,4 @@
+import json
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -274,3 +275,13 @@ def _indented_blocks(lines: list[str]) -> list[list[str]]:
         elif blocks[-1]:
             blocks.append([])
     return [block for block in blocks if block]
+
+
+def test_lists_have_an_end() -> None:
+    for key, most, table in (("listen", 16, "serve"), ("clients", 256, "[export]")):
+        addresses = [f"10.0.{number >> 8}.{number & 255}" for number in range(most + 1)]
+        rest = 'name = "a"\nmatch = {id = "*:*"}\n' if key == "clients" else ""
+        head = f'schema = "policy/1"\n[{table}]\n{rest}'
+        parse_policy(f"{head}{key} = {json.dumps(addresses[:-1])}", "policy.toml")
+        with pytest.raises(FileError, match=f"{key} has {most + 1} entries: {most} are the most"):
+            parse_policy(f"{head}{key} = {json.dumps(addresses)}", "policy.toml")

@@ -96,3 +96,12 @@ def _consecutive(streams: list[socket.socket]) -> int:
 )
 def test_sockets_that_are_not_for_us(environment: dict[str, str]) -> None:
     assert activation_sockets(environment) == ()
+
+
+def test_the_unit_waits_for_the_network_and_is_started_again() -> None:
+    board = Path(__file__).parents[3] / "board" / "systemd"
+    lines = (board / "gadgetip-serve.service").read_text().splitlines()
+    assert "Wants=network-online.target" in lines
+    assert any(line.startswith("After=network-online.target") for line in lines)
+    # A missing prerequisite (6) may come; only a wrong command line stays wrong.
+    assert "RestartPreventExitStatus=2" in lines

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,19 @@ def test_from_a_file(tmp_path: Path) -> None:
     assert error.value.faults == ()
     with pytest.raises(FileError, match="this is no path"):
         load_document(Path("a\0b"), ONE)
+
+
+def test_only_a_regular_file_is_read(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.toml"
+    os.mkfifo(pipe)
+    for path in (pipe, Path("/dev/null")):
+        with pytest.raises(FileError, match=r"it is a \w+, not a regular file"):
+            load_document(path, ONE)
+
+
+def test_a_long_file_is_not_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "long.toml"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # sparse
+    with pytest.raises(FileError, match="at most 256 KiB"):
+        load_document(path, ONE)
