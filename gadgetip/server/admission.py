@@ -135,27 +135,29 @@ def session_refusal(
 
 
 class LineLimiter:
-    """At most one line per second of each kind; counts what was left out."""
+    """At most one line per second of each kind, and a few at once; counts what was left out."""
 
-    def __init__(self, interval_s: float = 1.0) -> None:
+    def __init__(self, interval_s: float = 1.0, burst: int = 1) -> None:
+        """`burst` is how many lines of a kind that was quiet may come at once."""
         self._interval_s = interval_s
-        self._last: dict[str, float] = {}
+        self._burst = burst
+        self._next: dict[str, float] = {}  # when the last line would be due at one per interval
         self._left_out: Counter[str] = Counter()
 
     def admit(self, kind: str, now: float) -> int | None:
         """How many lines were left out since the last one of this kind; None: leave this out."""
-        last = self._last.get(kind)
-        if last is not None and now - last < self._interval_s:
+        due = self._next.get(kind)
+        if due is not None and due - now > self._interval_s * (self._burst - 1):
             self._left_out[kind] += 1
             return None
-        if last is None and len(self._last) >= MAX_KINDS:
+        if due is None and len(self._next) >= MAX_KINDS:
             self._forget(now)
-        self._last[kind] = now
+        self._next[kind] = max(due or now, now) + self._interval_s
         return self._left_out.pop(kind, 0)
 
     def _forget(self, now: float) -> None:
         """Drop what has been quiet for long enough, or else the kind that was told longest ago."""
-        stale = [kind for kind, last in self._last.items() if now - last >= self._interval_s]
-        for kind in stale or [min(self._last, key=lambda kind: self._last[kind])]:
-            del self._last[kind]
+        stale = [kind for kind, due in self._next.items() if due <= now]
+        for kind in stale or [min(self._next, key=lambda kind: self._next[kind])]:
+            del self._next[kind]
             self._left_out.pop(kind, None)

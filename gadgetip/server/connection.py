@@ -41,18 +41,19 @@ from gadgetip.wire import (
 )
 
 REQUEST_LIMIT_S = 10.0
+BURST_LINES = 20
 LINGER_LIMIT_S = 1.0
 _LINGER_BYTES = 4096
 _HEADER_BYTES = 8
 
 
 class Complaints:
-    """The refusals that are told: one line a second of each client, however many there are."""
+    """The refusals that are told: each, until a client causes more than one a second."""
 
     def __init__(self, narrator: Narrator, lines: LineLimiter | None = None) -> None:
         """`lines` is shared by all connections."""
         self._narrator = narrator
-        self._lines = lines or LineLimiter()
+        self._lines = lines or LineLimiter(burst=BURST_LINES)
 
     def tell(self, client: Peer, text: str, **fields: object) -> None:
         """Say that this client was refused, unless one like it was refused within a second."""

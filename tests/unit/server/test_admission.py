@@ -143,8 +143,16 @@ def test_one_line_a_second() -> None:
     assert limiter.admit("x", 2.2) == 0
 
 
+def test_a_few_lines_at_once() -> None:
+    limiter = LineLimiter(burst=3)
+    assert [limiter.admit("x", t) for t in (0.0, 0.1, 0.2, 0.3, 0.9)] == [0, 0, 0, None, None]
+    assert limiter.admit("x", 1.0) == 2
+    assert limiter.admit("x", 1.5) is None
+    assert [limiter.admit("x", 9.0) for _ in range(4)] == [1, 0, 0, None]
+
+
 def test_many_kinds_of_lines_take_a_bounded_memory() -> None:
     limiter = LineLimiter()
     for number in range(MAX_KINDS + 500):
         assert limiter.admit(str(number), number * 1e-6) == 0
-    assert len(limiter._last) <= MAX_KINDS
+    assert len(limiter._next) <= MAX_KINDS

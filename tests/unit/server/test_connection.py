@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gadgetip.server import connection
-from gadgetip.server.connection import Complaints, answer_client
+from gadgetip.server.connection import BURST_LINES, Complaints, answer_client
 from gadgetip.server.exporter import Exporter
 from gadgetip.server.listeners import Peer
 from gadgetip.server.stub import DeviceFaultError, DeviceInUseError
@@ -305,16 +305,17 @@ def test_limits_on_sessions(tmp_path: Path) -> None:
     play(tmp_path, scenario)
 
 
-def test_refused_imports_are_one_line_a_second_of_each_client(tmp_path: Path) -> None:
+def test_refused_imports_are_told_until_they_are_a_flood(tmp_path: Path) -> None:
     async def scenario(scene: Scene) -> None:
         unknown = build(ReqImport("nope"))
-        for _ in range(20):
+        for _ in range(BURST_LINES + 19):
             assert status_of(await scene.ask(unknown)) is OpStatus.NODEV
-        assert len(scene.narrator.texts("refused")) == 1
+        told = len(scene.narrator.texts("refused"))
+        assert BURST_LINES <= told < BURST_LINES + 10
         await scene.ask(unknown, Peer("192.0.2.8", 1))
-        assert len(scene.narrator.texts("refused")) == 2
+        assert len(scene.narrator.texts("refused")) == told + 1
         await asyncio.sleep(1.05)
         await scene.ask(unknown)
-        assert scene.narrator.texts("refused")[-1].endswith("(and 19 more)")
+        assert scene.narrator.texts("refused")[-1].endswith(f"(and {BURST_LINES + 19 - told} more)")
 
     play(tmp_path, scenario)
