@@ -91,13 +91,13 @@ unit: setup  ## Tests that need no root, no kernel module, and seconds
 # Two machines at a time: one alone leaves a core idle most of the time.
 SECOND := $(addprefix tests/system/test_,$(addsuffix .py, \
 	bind endings hostile_clients interop inventory serve soak userspace_stub vhci))
-SYSTEM_RUN = $(MACHINE) run --limit $(SYSTEM_LIMIT) --memory $(MEMORY) -- \
+SYSTEM_RUN = $(MACHINE) run --limit $(SYSTEM_LIMIT) --memory $(MEMORY) $(2) -- \
 	sh -c 'exec python -m pytest $(1) -p no:cacheprovider --durations=25 \
 		--junitxml="$$GADGETIP_RESULTS/system.xml"'
 
 system: setup kernel  ## Tests in virtual machines with a real kernel, two boots side by side
 	@mkdir -p build
-	@$(call SYSTEM_RUN,$(SECOND)) >build/system-second.log 2>&1 </dev/null & second=$$!; \
+	@$(call SYSTEM_RUN,$(SECOND),--qemu $(AUDIO)) >build/system-second.log 2>&1 </dev/null & second=$$!; \
 	trap 'kill $$second' INT TERM; \
 	status=0; \
 	$(call SYSTEM_RUN,tests/system $(addprefix --ignore=,$(SECOND))) || status=$$?; \
