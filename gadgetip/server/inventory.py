@@ -18,7 +18,6 @@ last known, and nobody waits for it longer than `DEVICE_LIMIT_S`.
 
 import re
 import threading
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from os.path import normpath
@@ -34,7 +33,7 @@ from gadgetip.server.sysfs_form import (
     local_device,
 )
 
-DEVICE_LIMIT_S = 1.0
+DEVICE_LIMIT_S = 3.0
 _DEVICES = Path("/sys/bus/usb/devices")
 _BUSID = re.compile(r"usb[0-9]{1,5}|[0-9]{1,5}-[0-9]{1,3}(\.[0-9]{1,3}){0,6}")
 # The kernel's longest: 18 + 255 configurations of 65,535; it reads no more than 8 of them.
@@ -103,22 +102,25 @@ def still_reading() -> frozenset[str]:
 
 
 def _find(busids: Iterable[str]) -> list[LocalDevice]:
-    """Read devices side by side, `DEVICE_LIMIT_S` at most."""
+    """Read devices one after the other; for one that hangs `DEVICE_LIMIT_S`, and no more again.
+
+    Not side by side: where they share one slow processor, all would be done late together, and
+    none could be told from one that hangs.
+    """
     found: dict[str, LocalDevice | None] = {}
-    deadline = time.monotonic() + DEVICE_LIMIT_S
-    readings: dict[str, tuple[_Reading, bool]] = {}
     for busid in busids:
         known = _last_known(busid)
         if known is not None and known.is_hub:
             found[busid] = known
-        else:
-            readings[busid] = _begin_reading(busid)
-    for busid, (reading, is_ours) in readings.items():
-        is_done = reading.done.wait(max(deadline - time.monotonic(), 0.0))
+            continue
+        reading, is_ours = _begin_reading(busid)
+        with _lock:
+            limit_s = 0.0 if busid in _hanging and not is_ours else DEVICE_LIMIT_S
+        is_done = reading.done.wait(limit_s)
         if is_done and not is_ours:
             # It began before we were asked, and may have seen less.
-            reading, _ = _begin_reading(busid)  # noqa: PLW2901
-            is_done = reading.done.wait(max(deadline - time.monotonic(), 0.0))
+            reading, _ = _begin_reading(busid)
+            is_done = reading.done.wait(limit_s)
         found[busid] = reading.found if is_done else _last_known(busid)
         with _lock:
             (_hanging.discard if is_done else _hanging.add)(busid)

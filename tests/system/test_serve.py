@@ -75,7 +75,8 @@ def detach_all() -> None:
 
 @contextlib.contextmanager
 def attached(name: str = "stick") -> Iterator[Path]:
-    """Attached by the stock client; gives the disk."""
+    """Attached by the stock client, once it is free again; gives the disk."""
+    wait_for(lambda: name.encode() in ask(build(ReqDevlist())), f"{name} in the list", 20)
     usbip("attach", "-r", "127.0.0.1", "-b", name)
     try:
         device = attached_device()
