@@ -34,6 +34,7 @@ from gadgetip.server.sysfs_form import (
 )
 
 DEVICE_LIMIT_S = 3.0
+HANGING_LIMIT_S = 0.1
 _DEVICES = Path("/sys/bus/usb/devices")
 _BUSID = re.compile(r"usb[0-9]{1,5}|[0-9]{1,5}-[0-9]{1,3}(\.[0-9]{1,3}){0,6}")
 # The kernel's longest: 18 + 255 configurations of 65,535; it reads no more than 8 of them.
@@ -102,7 +103,7 @@ def still_reading() -> frozenset[str]:
 
 
 def _find(busids: Iterable[str]) -> list[LocalDevice]:
-    """Read devices one after the other; for one that hangs `DEVICE_LIMIT_S`, and no more again.
+    """Read devices one after the other; for one that hangs `DEVICE_LIMIT_S`, once.
 
     Not side by side: where they share one slow processor, all would be done late together, and
     none could be told from one that hangs.
@@ -115,12 +116,12 @@ def _find(busids: Iterable[str]) -> list[LocalDevice]:
             continue
         reading, is_ours = _begin_reading(busid)
         with _lock:
-            limit_s = 0.0 if busid in _hanging and not is_ours else DEVICE_LIMIT_S
-        is_done = reading.done.wait(limit_s)
+            hangs = busid in _hanging and not is_ours
+        is_done = reading.done.wait(HANGING_LIMIT_S if hangs else DEVICE_LIMIT_S)
         if is_done and not is_ours:
             # It began before we were asked, and may have seen less.
             reading, _ = _begin_reading(busid)
-            is_done = reading.done.wait(limit_s)
+            is_done = reading.done.wait(DEVICE_LIMIT_S)
         found[busid] = reading.found if is_done else _last_known(busid)
         with _lock:
             (_hanging.discard if is_done else _hanging.add)(busid)
