@@ -21,12 +21,16 @@ from gadgetip.errors import GadgetipError, RemoteProtocolError
 from gadgetip.server.stub import Session
 from gadgetip.server.userspace.session import UrbSession
 from gadgetip.server.userspace.urb import DeviceLostError, UsbDevice
+from gadgetip.server.userspace.usbfs_memory import session_share
 from gadgetip.wire import ServerConnection
 
 RECEIVE_BYTES: Final = 16384
 """What one recv takes; more only if the message being received is longer."""
 
 MOST_RECEIVED_BYTES: Final = 262_144
+RETRY_S: Final = 0.05
+"""How often it is tried again to submit what waits for memory."""
+
 MOST_PARTS: Final = 512
 """How many pieces one sendmsg takes (the kernel's limit is IOV_MAX, 1024)."""
 
@@ -48,6 +52,9 @@ class PolledDevice(UsbDevice, Protocol):
     def note_events(self, events: int) -> None:
         """Hear what a poll found at one of them."""
 
+    def lose(self) -> None:
+        """Take it for gone, so that it is opened anew for the next client."""
+
     def restore(self) -> None:
         """Make the device usable for the next client; raises `DeviceLostError`."""
 
@@ -58,7 +65,9 @@ class CarriedSession(Session):
     def __init__(self, device: PolledDevice, stream: socket.socket, devid: int, busid: str) -> None:
         self._device = device
         self._stream = stream
-        self._session = UrbSession(device, ServerConnection.after_import(devid))
+        self._session = UrbSession(
+            device, ServerConnection.after_import(devid), max_device_bytes=session_share()
+        )
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[str] = self._loop.create_future()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -96,20 +105,30 @@ class CarriedSession(Session):
             reason = f"the client is gone: {error.strerror}"
         except Exception as error:  # a device must not stay in use for a bug of ours
             reason = f"an error of the stub: {error!r}"
-        self._stream.close()
         try:
+            reason = self._tidy_up(reason)
+        finally:
+            with self._lock:
+                os.close(self._wake)
+                self._wake = -1
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                self._loop.call_soon_threadsafe(self._ended.set_result, reason)
+
+    def _tidy_up(self, reason: str) -> str:
+        """Leave the device to the next client; returns why the session ended."""
+        try:
+            self._stream.close()
             self._session.settle()
             if self._device.is_lost:
-                reason = UNPLUGGED if reason == DISCONNECTED else reason
-            else:
-                self._device.restore()
+                return UNPLUGGED if reason == DISCONNECTED else reason
+            self._device.restore()
         except GadgetipError as error:
-            reason = f"{reason}; {error}"
-        with self._lock:
-            os.close(self._wake)
-            self._wake = -1
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            self._loop.call_soon_threadsafe(self._ended.set_result, reason)
+            self._device.lose()
+            return f"{reason}; {error}"
+        except Exception as error:  # nor for one here; what it is in now is not known
+            self._device.lose()
+            return f"{reason}; an error of the stub: {error!r}"
+        return reason
 
     def _carry(self) -> str:
         """Carry URBs until there is a reason to end."""
@@ -123,7 +142,7 @@ class CarriedSession(Session):
             for file, events in device.files:
                 poll.register(file, events)
             while True:
-                for file, events in poll.poll():
+                for file, events in poll.poll(RETRY_S if session.is_holding else None):
                     if file == socket_file:
                         if events & ~_WRITABLE:
                             self._receive()
@@ -132,6 +151,8 @@ class CarriedSession(Session):
                     else:
                         device.note_events(events)
                         session.collect()
+                if session.is_holding:
+                    session.collect()
                 if session.output_bytes:
                     self._send()
                 if device.is_lost:

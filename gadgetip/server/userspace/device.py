@@ -18,6 +18,7 @@ from gadgetip.errors import PrerequisiteError
 from gadgetip.server.stub import DeviceFaultError
 from gadgetip.server.userspace.endpoints import Configuration, Setting, read_configurations
 from gadgetip.server.userspace.library import (
+    BUSY,
     MAX_CONTROL_BYTES,
     NO_DEVICE,
     NOT_FOUND,
@@ -30,6 +31,8 @@ from gadgetip.server.userspace.urb import IN, DeviceLostError, Urb
 from gadgetip.usb import TransferType
 
 _MAX_DESCRIPTORS_BYTES: Final = 1 << 20
+CLAIM_TRIES: Final = 5
+"""How often an interface is taken from a driver that binds in the moment before it is claimed."""
 
 
 def node_path(busnum: int, devnum: int) -> Path:
@@ -43,23 +46,26 @@ class LibusbDevice:
     def __init__(self, node: Path) -> None:
         """Open a usbfs node; raises `PrerequisiteError`, `DeviceFaultError`. Takes nothing yet."""
         libusb = load()
-        self._file = _open(node)
-        try:
-            self._context = Context(libusb)
-        except BaseException:
-            os.close(self._file)
-            raise
         self._libusb = libusb
-        self._handle = libusb.libusb_device_handle_p()
-        result = libusb.libusb_wrap_sys_device(
-            self._context.pointer, self._file, ctypes.byref(self._handle)
-        )
-        if result:
-            self._context.close()
-            os.close(self._file)
-            raise DeviceFaultError(f"{node} cannot be used: {os.strerror(-to_errno(result))}")
-        self._configurations = read_configurations(os.pread(self._file, _MAX_DESCRIPTORS_BYTES, 0))
-        self._pool = TransferPool(libusb, self._handle)
+        with contextlib.ExitStack() as opened:
+            self._file = _open(node)
+            opened.callback(os.close, self._file)
+            self._context = Context(libusb)
+            opened.callback(self._context.close)
+            self._handle = libusb.libusb_device_handle_p()
+            result = libusb.libusb_wrap_sys_device(
+                self._context.pointer, self._file, ctypes.byref(self._handle)
+            )
+            if result:
+                raise DeviceFaultError(f"{node} cannot be used: {os.strerror(-to_errno(result))}")
+            opened.callback(libusb.libusb_close, self._handle)
+            try:
+                descriptors = os.pread(self._file, _MAX_DESCRIPTORS_BYTES, 0)
+            except OSError as error:
+                raise DeviceFaultError(f"{node} cannot be read: {error.strerror}") from None
+            self._configurations = read_configurations(descriptors)
+            self._pool = TransferPool(libusb, self._handle)
+            opened.pop_all()
         self._alternates: dict[int, int] = {}
         self._live: Setting = {}
         self._claimed: list[int] = []
@@ -83,17 +89,29 @@ class LibusbDevice:
         if events & (select.POLLERR | select.POLLHUP):
             self._is_lost = True
 
+    def lose(self) -> None:
+        """Take it for gone, so that it is opened anew for the next client."""
+        self._is_lost = True
+
     def claim(self) -> None:
         """Take all interfaces from this machine's drivers; raises `DeviceFaultError`."""
         for number in self._interfaces():
-            self._libusb.libusb_detach_kernel_driver(self._handle, number)
-            result = self._libusb.libusb_claim_interface(self._handle, number)
+            result = self._claim_interface(number)
             if result:
                 self._note(result)
                 reason = os.strerror(-to_errno(result))
                 raise DeviceFaultError(f"interface {number} cannot be taken: {reason}")
             self._claimed.append(number)
         self._refresh()
+
+    def _claim_interface(self, number: int) -> int:
+        """Take one interface, whatever driver binds to it meanwhile; libusb's result."""
+        for _ in range(CLAIM_TRIES):
+            self._libusb.libusb_detach_kernel_driver(self._handle, number)
+            result: int = self._libusb.libusb_claim_interface(self._handle, number)
+            if result != BUSY:
+                break
+        return result
 
     def release(self) -> None:
         """Let go of all interfaces; no driver takes them by itself."""
@@ -127,6 +145,7 @@ class LibusbDevice:
             status = self.set_configuration(self.original_value)
             if status:
                 reason = os.strerror(-status)
+                self._is_lost = True
                 raise DeviceLostError(f"its configuration could not be restored: {reason}")
 
     def close(self) -> None:
@@ -204,6 +223,7 @@ class LibusbDevice:
         try:
             self.claim()
         except DeviceFaultError as error:
+            self._is_lost = True  # half of it is taken: it has to be opened anew
             raise DeviceLostError(str(error)) from None
         return status
 

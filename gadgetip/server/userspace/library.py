@@ -20,6 +20,7 @@ MAX_CONTROL_BYTES: Final = 4096
 
 NO_DEVICE: Final = -4
 NOT_FOUND: Final = -5
+BUSY: Final = -6
 
 # enum libusb_error, where it says more than -EIO
 _ERRORS: Final = {
@@ -27,7 +28,7 @@ _ERRORS: Final = {
     -3: -errno.EACCES,
     NO_DEVICE: -errno.ENODEV,
     NOT_FOUND: -errno.ENOENT,
-    -6: -errno.EBUSY,
+    BUSY: -errno.EBUSY,
     -7: -errno.ETIMEDOUT,
     -8: -errno.EOVERFLOW,
     -9: -errno.EPIPE,
@@ -81,7 +82,8 @@ def load() -> Any:
         raise PrerequisiteError(
             "the user-space stub needs libusb 1.0: install libusb-1.0-0"
         ) from None
-    if not hasattr(usb1.libusb1, "libusb_wrap_sys_device"):
+    # The library itself: for what it lacks `usb1` has a stand-in.
+    if not hasattr(usb1.libusb1.libusb, "libusb_wrap_sys_device"):
         raise PrerequisiteError("the user-space stub needs libusb 1.0.24 or later")
     return usb1.libusb1
 

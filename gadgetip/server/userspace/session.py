@@ -15,12 +15,18 @@ well, for to it RET_SUBMIT came first.
 What a client may hold here is bounded: `MAX_CLIENT_BYTES` counts buffers of transfers in flight,
 with an allowance for each transfer, and answers that the client has not taken yet. A submit beyond
 it is refused with -ENOMEM at once, not kept waiting: the stream is read on, or an unlink could not
-be heard. Only when answers pile up (`is_clogged`) the caller stops reading. When it is this
-*machine* that has no memory for transfers (usbfs shares 16 MiB among all), a submit waits here for
-one that is in flight to end.
+be heard. Only when answers pile up (`is_clogged`) the caller stops reading. An answer is sent from
+the buffer of its transfer, which counts until the answer's last byte is sent; if little of the
+buffer is in use, that is copied and the buffer is free at once.
+
+Memory of this *machine* for transfers is scarce (usbfs shares 16 MiB among all). A session has
+`max_device_bytes` of it at a time; a submit beyond that, or one for which there is none, waits here
+(`is_holding`) for one that is in flight to end or for others to leave some. When none of ours is in
+flight, that wait ends after `HOLD_LIMIT_S` with -ENOMEM.
 """
 
 import errno
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -34,7 +40,7 @@ from gadgetip.server.userspace.requests import (
     Special,
     special_request,
 )
-from gadgetip.server.userspace.urb import IN, Urb, UsbDevice, contradiction
+from gadgetip.server.userspace.urb import IN, Urb, UsbDevice, buffer_bytes, contradiction
 from gadgetip.usb import TransferType
 from gadgetip.wire import (
     NEED_DATA,
@@ -55,6 +61,11 @@ MAX_CLIENT_BYTES: Final = 32 << 20
 CLOGGED_BYTES: Final = 4 << 20
 URB_ALLOWANCE_BYTES: Final = 2048
 PACKET_ALLOWANCE_BYTES: Final = 256
+DEVICE_URB_BYTES: Final = 512
+"""What usbfs counts for a transfer beside its data, roughly."""
+
+HOLD_LIMIT_S: Final = 3.0
+"""How long a submit waits for memory that others than this session have."""
 
 FLUSH_LIMIT_S: Final = 5.0
 """How long the device may take to give back transfers that were cancelled."""
@@ -82,21 +93,27 @@ class UrbSession:
         *,
         max_client_bytes: int = MAX_CLIENT_BYTES,
         clogged_bytes: int = CLOGGED_BYTES,
+        max_device_bytes: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._max_client_bytes = max_client_bytes
         self._clogged_bytes = clogged_bytes
+        self._max_device_bytes = max_device_bytes or sys.maxsize  # 0: no limit, as in usbfs
         self._clock = clock
         self._device = device
         self._connection = connection
         self._devid = connection.devid
         self._in_flight: dict[int, Urb] = {}  # by seqnum, those that wait for memory too
         self._held: deque[Urb] = deque()  # of them: for which this machine had no memory
+        self._held_since: float | None = None  # when memory was first refused to the first of them
+        self._device_bytes = 0
         self._charged = 0
         self._balance = 0  # bytes that the connection has of a message that is not whole yet
         self._output: list[Payload] = []
         self._output_bytes = 0
-        self._answered: list[Urb] = []  # whose data lies in the output
+        self._parts_put = 0  # how many parts the output has ever had
+        self._lent: deque[tuple[int, Urb]] = deque()
+        """Whose data lies in the output, and how many parts are sent when it does not any more."""
         self._is_settling = False
         self.is_closed = False  # the client has ended the stream
 
@@ -109,6 +126,11 @@ class UrbSession:
     def held_bytes(self) -> int:
         """What counts against `MAX_CLIENT_BYTES` now."""
         return self._charged + self._output_bytes
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether a submit waits for memory: `collect` has to be called now and then."""
+        return bool(self._held)
 
     @property
     def is_clogged(self) -> bool:
@@ -165,14 +187,15 @@ class UrbSession:
         """Note that the first `parts` of the output are sent, but for `rest` of the last."""
         output = self._output
         if rest or parts < len(output):
+            self._output_bytes -= sum(map(len, output[:parts])) - len(rest)
             output[:parts] = [rest] if rest else []
-            self._output_bytes = sum(map(len, output))
-            return
-        output.clear()
-        self._output_bytes = 0
-        if self._answered:
-            self._device.recycle(self._answered)
-            self._answered = []
+        else:
+            output.clear()
+            self._output_bytes = 0
+        parts_sent = self._parts_put - len(output)
+        lent = self._lent
+        while lent and lent[0][0] <= parts_sent:
+            self._release(lent.popleft()[1])
 
     def settle(self) -> None:
         """Bring everything to its end after the client has gone; answers go nowhere.
@@ -187,9 +210,7 @@ class UrbSession:
         self._wait_until_gone(_any, GRACE_S)
         self._take_back(self._in_flight.values())
         self._wait_until_gone(_any, FLUSH_LIMIT_S)
-        self._output.clear()
-        self._device.recycle(self._answered)
-        self._answered = []
+        self.sent(len(self._output))
 
     def _receive_quickly(self, data: bytes) -> bool:
         """Act on exactly one whole, ordinary CMD_SUBMIT; False: it is something else."""
@@ -208,7 +229,7 @@ class UrbSession:
         else:
             return False
         transfer_type = self._device.transfer_type(address)
-        cost = length + URB_ALLOWANCE_BYTES
+        cost = (buffer_bytes(length) if direction else length) + URB_ALLOWANCE_BYTES
         if (
             size != expected
             or not 0 <= length <= QUICK_BYTES
@@ -259,7 +280,7 @@ class UrbSession:
             )
             urb.short_not_ok = bool(flags & _SHORT_NOT_OK and direction)
             urb.status = contradiction(urb, count)
-        cost = length + URB_ALLOWANCE_BYTES + count * PACKET_ALLOWANCE_BYTES
+        cost = buffer_bytes(length) + URB_ALLOWANCE_BYTES + count * PACKET_ALLOWANCE_BYTES
         if self._charged + self._output_bytes + cost > self._max_client_bytes:
             urb.status = urb.status or -errno.ENOMEM
         if urb.status:
@@ -275,24 +296,51 @@ class UrbSession:
         if self._held and urb.type is not _CONTROL:
             self._held.append(urb)
             return
-        status = self._device.submit(urb)
-        if status == -errno.ENOMEM and len(self._in_flight) > len(self._held) + 1:
+        status = self._try(urb)
+        if status == -errno.ENOMEM:
+            if not self._held:
+                self._held_since = None
             self._held.append(urb)
         elif status:
             urb.status = status
             self._finish(urb)
 
+    def _try(self, urb: Urb) -> int:
+        """Give a transfer to the device; -ENOMEM if it has to wait."""
+        size = urb.length + DEVICE_URB_BYTES
+        most = self._max_device_bytes
+        if urb.type is _CONTROL:
+            most *= 2  # they overtake what waits: it may be they that get the device to go on
+        if self._device_bytes and self._device_bytes + size > most:
+            return -errno.ENOMEM
+        status = self._device.submit(urb)
+        if not status:
+            urb.device_bytes = size
+            self._device_bytes += size
+        return status
+
     def _submit_held(self) -> None:
-        """Try again what waits for memory, now that something has ended."""
+        """Try again what waits for memory."""
         held = self._held
         while held:
-            status = self._device.submit(held[0])
-            if status == -errno.ENOMEM and len(self._in_flight) > len(held):
+            status = self._try(held[0])
+            if status != -errno.ENOMEM or self._device_bytes:
+                self._held_since = None
+            if status == -errno.ENOMEM and not self._has_waited_enough():
                 return
             urb = held.popleft()
             if status:
                 urb.status = status
                 self._finish(urb)
+
+    def _has_waited_enough(self) -> bool:
+        """Whether memory was refused for `HOLD_LIMIT_S` while nothing of ours was in flight."""
+        if self._device_bytes:
+            return False
+        now = self._clock()
+        if self._held_since is None:
+            self._held_since = now
+        return now - self._held_since >= HOLD_LIMIT_S
 
     def _unlink(self, message: CmdUnlink) -> None:
         urb = self._in_flight.get(message.unlink_seqnum)
@@ -354,9 +402,9 @@ class UrbSession:
     def _finish(self, urb: Urb) -> None:
         """Settle a transfer that the device gave back."""
         del self._in_flight[urb.seqnum]
-        self._charged -= urb.cost
+        self._device_bytes -= urb.device_bytes
         if self._is_settling:
-            self._answered.append(urb)
+            self._release(urb)
             return
         if urb.flushed and urb.status == -errno.ECONNRESET:
             urb.status = -errno.ESHUTDOWN
@@ -365,13 +413,30 @@ class UrbSession:
             self._answer(urb)
         elif urb.status == -errno.ECONNRESET and not urb.received:
             self._put(self._connection.send_parts(RetUnlink(unlink_seqnum, urb.status)))
-            self._answered.append(urb)
+            self._release(urb)
         else:
             self._answer(urb)
             self._put(self._connection.send_parts(RetUnlink(unlink_seqnum, 0)))
 
     def _answer(self, urb: Urb) -> None:
-        self._answered.append(urb)
+        size = len(urb.received)
+        # (What isochronous packets brought is a copy already.)
+        if 2 * size >= urb.length and size and urb.type is not _ISOCHRONOUS:
+            self._put_answer(urb)
+            self._lent.append((self._parts_put, urb))
+            urb.cost -= size  # it counts as output now
+            self._charged -= size
+        else:
+            urb.received = bytes(urb.received)
+            self._put_answer(urb)
+            self._release(urb)
+
+    def _release(self, urb: Urb) -> None:
+        """Free what a transfer that has ended still has."""
+        self._charged -= urb.cost
+        self._device.recycle([urb])
+
+    def _put_answer(self, urb: Urb) -> None:
         if urb.is_quick:
             received = urb.received
             self._output.append(
@@ -389,9 +454,11 @@ class UrbSession:
                 )
             )
             self._output_bytes += URB_HEADER_BYTES
+            self._parts_put += 1
             if received:
                 self._output.append(received)
                 self._output_bytes += len(received)
+                self._parts_put += 1
             return
         error_count = 0
         packets = urb.packets
@@ -413,6 +480,7 @@ class UrbSession:
 
     def _put(self, parts: tuple[Payload, ...]) -> None:
         self._output += parts
+        self._parts_put += len(parts)
         for part in parts:
             self._output_bytes += len(part)
 

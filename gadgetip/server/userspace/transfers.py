@@ -17,14 +17,11 @@ import errno
 from typing import Any, Final, TypeAlias
 
 from gadgetip.server.userspace.library import MAX_CONTROL_BYTES, STATUSES
-from gadgetip.server.userspace.urb import IN, Urb
+from gadgetip.server.userspace.urb import IN, KEPT_BYTES, SMALLEST_BYTES, Urb, buffer_bytes
 from gadgetip.usb import TransferType
 from gadgetip.wire import IsoPacketDescriptor, Payload
 
 SETUP_BYTES: Final = 8
-SMALLEST_BYTES: Final = 512
-KEPT_BYTES: Final = 2 << 20
-"""How much an idle device keeps in buffers."""
 
 _ADD_ZERO_PACKET: Final = 8  # LIBUSB_TRANSFER_ADD_ZERO_PACKET
 _CONTROL: Final = TransferType.CONTROL
@@ -164,9 +161,7 @@ class TransferPool:
         With room for none it has nothing to point at; those are kept apart, for what they point at
         is whatever was sent last.
         """
-        size = 0
-        if length:
-            size = SMALLEST_BYTES if length <= SMALLEST_BYTES else 1 << (length - 1).bit_length()
+        size = buffer_bytes(length) if length else 0
         key = (urb.address, urb.type, size)
         free = self._free.get(key)
         if free:

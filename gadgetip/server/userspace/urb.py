@@ -6,7 +6,7 @@ client gets to see and what its drivers decide by (Documentation/driver-api/usb/
 
 import errno
 from collections.abc import Collection
-from typing import Protocol
+from typing import Final, Protocol
 
 from gadgetip.errors import GadgetipError
 from gadgetip.usb import TransferType
@@ -14,6 +14,13 @@ from gadgetip.wire import IsoPacketDescriptor, Payload
 
 IN = 0x80
 """The direction bit of bEndpointAddress and bmRequestType."""
+
+
+SMALLEST_BYTES: Final = 512
+"""The smallest buffer of a transfer."""
+
+KEPT_BYTES: Final = 2 << 20
+"""How much an idle device keeps in buffers."""
 
 
 class DeviceLostError(GadgetipError):
@@ -36,6 +43,7 @@ class Urb:
     add_zero_packet = False
     short_not_ok = False
     cost = 0  # bytes of the client's allowance
+    device_bytes = 0  # bytes of this machine's memory for transfers, while the device has it
     is_quick = False  # came by the short way: the connection has not heard of it
     unlink_seqnum: int | None = None  # the CMD_UNLINK that asked for its end
     flushed = False  # taken from the device because its endpoint goes away
@@ -69,7 +77,18 @@ def contradiction(urb: Urb, number_of_packets: int) -> int:
             return -errno.EINVAL
     if (urb.type is TransferType.ISOCHRONOUS) != (number_of_packets > 0):
         return -errno.EINVAL
+    # Packets that lie on one another: each is within the buffer, but all of them may need a
+    # thousand times as much.
+    if sum(packet.length for packet in urb.packets) > urb.length:
+        return -errno.EINVAL
     return 0
+
+
+def buffer_bytes(length: int) -> int:
+    """How large a buffer is taken for so much data: a power of two, if it may be used again."""
+    if length <= SMALLEST_BYTES:
+        return SMALLEST_BYTES
+    return 1 << (length - 1).bit_length() if length <= KEPT_BYTES else length
 
 
 class UsbDevice(Protocol):

@@ -29,6 +29,7 @@ from tests.fuzz.scripted_device import Clock, ScriptedDevice
 
 MAX_CLIENT_BYTES = 192 << 10
 CLOGGED_BYTES = 48 << 10
+MAX_DEVICE_BYTES = 64 << 10
 CHUNK = 64 << 10
 LIVE = tuple(
     (Direction(address >> 7), address & 15)
@@ -49,6 +50,7 @@ class Attack:
             ServerConnection.after_import(grammar.DEVID, max_transfer_bytes=limit),
             max_client_bytes=MAX_CLIENT_BYTES,
             clogged_bytes=CLOGGED_BYTES,
+            max_device_bytes=MAX_DEVICE_BYTES,
             clock=clock.monotonic,
         )
         self.shadow = ServerConnection.after_import(grammar.DEVID, max_transfer_bytes=limit)
@@ -154,7 +156,8 @@ class Attack:
         charged = session.held_bytes - session.output_bytes
         assert 0 <= charged <= MAX_CLIENT_BYTES
         assert charged > 0 or not session.in_flight, "what is in flight is not counted"
-        assert session.in_flight or charged == 0, "nothing is in flight, and something is counted"
+        at_rest = not session.in_flight and not session.output_bytes
+        assert charged == 0 or not at_rest, "nothing is there, and something is counted"
         assert session.output_bytes <= MAX_CLIENT_BYTES + CLOGGED_BYTES + 2 * CHUNK
         assert len(self.device.pending) <= session.in_flight or self.device.stubborn
 
@@ -163,7 +166,7 @@ class Attack:
         session, device = self.session, self.device
         if not self.over and not self.draw.one_in(4):
             device.hurries = True
-            for _ in range(8):
+            for _ in range(16):
                 self.collect(1.0)
                 self.take(all_of_it=True)
             if not device.stubborn:

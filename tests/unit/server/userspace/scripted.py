@@ -39,6 +39,7 @@ class ScriptedDevice:
         self.recycled = 0
         self.loses_itself = False
         self.is_lost = False
+        self.breaks: Exception | None = None  # what `restore` raises
         self._event = os.eventfd(0, os.EFD_NONBLOCK)
 
     def close(self) -> None:
@@ -132,8 +133,13 @@ class ScriptedDevice:
             self.complete(urb, -errno.ESHUTDOWN, b"")
         os.eventfd_write(self._event, 1)
 
+    def lose(self) -> None:
+        self.is_lost = True
+
     def restore(self) -> None:
         self.journal.append("restore")
+        if self.breaks:
+            raise self.breaks
 
     def _note(self, request: str) -> int:
         self.journal.append(request)

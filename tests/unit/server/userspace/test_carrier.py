@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from gadgetip.server.userspace.carrier import DISCONNECTED, ENDED, UNPLUGGED, CarriedSession
 from gadgetip.wire import NEED_DATA, ClientConnection, CmdSubmit, Direction, RetSubmit
@@ -154,5 +156,36 @@ def test_a_dead_peer() -> None:
             running.stream.close()
             reason = await running.session.wait()
             assert reason == DISCONNECTED or "gone" in reason
+
+    asyncio.run(scenario())
+
+
+def test_a_bug_at_the_end() -> None:
+    """The device is free all the same, and will be opened anew."""
+
+    async def scenario() -> None:
+        async with carried() as running:
+            running.device.breaks = ValueError("of ours")
+            running.session.end()
+            assert "of ours" in await running.session.wait()
+            assert running.session.has_ended
+            assert running.device.is_lost
+        await asyncio.sleep(0)
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    asyncio.run(scenario())
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_memory_is_waited_for() -> None:
+    """Nothing tells when others leave some: it is tried again now and then."""
+
+    async def scenario() -> None:
+        async with carried() as running:
+            running.device.refusals = [-errno.ENOMEM] * 3
+            await running.submit(1, 64)
+            await running.pending(1)
+            running.device.complete(running.device.pending[0])
+            assert (await running.answer()).status == 0
 
     asyncio.run(scenario())

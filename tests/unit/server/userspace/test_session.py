@@ -359,9 +359,99 @@ class TestBounds:
         assert [urb.seqnum for urb in client.device.pending] == [second, fourth]
 
     def test_the_machine_has_no_memory_at_all(self, client: Client) -> None:
+        """Others have it all: it is waited for, but not for ever."""
+        now = [0.0]
+        client.session = UrbSession(
+            client.device, ServerConnection.after_import(DEVID), clock=lambda: now[0]
+        )
+        client.device.refusals = [-errno.ENOMEM] * 9
+        first, second = client.submit(BULK_IN, 64), client.submit(BULK_IN, 64)
+        assert client.session.is_holding
+        assert client.answers() == []
+        now[0] = session_module.HOLD_LIMIT_S - 0.1
+        assert client.answers() == []
+        now[0] += 0.1
+        assert client.answers() == [RetSubmit(each, -errno.ENOMEM, 0) for each in (first, second)]
+        assert client.session.in_flight == 0
+        third = client.submit(BULK_IN, 64)  # waits anew
+        assert client.answers() == []
+        client.device.refusals.clear()
+        client.session.collect()
+        assert [urb.seqnum for urb in client.device.pending] == [third]
+
+    def test_memory_of_others_is_free_again(self, client: Client) -> None:
+        """What waits is tried again though nothing of ours ends."""
+        client.submit(0x83, 64)
         client.device.refusals = [-errno.ENOMEM]
-        seqnum = client.submit(BULK_IN, 64)
-        assert client.answer() == RetSubmit(seqnum, -errno.ENOMEM, 0)
+        client.submit(BULK_IN, 64)
+        client.session.collect()
+        assert len(client.device.pending) == 2
+
+    def test_its_share_of_the_machine(self, client: Client) -> None:
+        client.session = UrbSession(
+            client.device, ServerConnection.after_import(DEVID), max_device_bytes=100_000
+        )
+        first, second, third = (client.submit(BULK_IN, 60_000) for _ in range(3))
+        assert [urb.seqnum for urb in client.device.pending] == [first]
+        client.control(SetupPacket.get_descriptor(1, length=18))  # passes
+        assert len(client.device.pending) == 2
+        unlink = client.unlink(second)
+        assert client.answer() == RetUnlink(unlink, -errno.ECONNRESET)
+        client.device.complete(client.device.pending[0], data=b"")
+        assert client.answer() == RetSubmit(first, 0, 0)
+        assert third in [urb.seqnum for urb in client.device.pending]
+
+    def test_one_larger_than_its_share(self, client: Client) -> None:
+        client.session = UrbSession(
+            client.device, ServerConnection.after_import(DEVID), max_device_bytes=1000
+        )
+        client.submit(BULK_IN, 60_000)
+        assert len(client.device.pending) == 1
+
+    def test_a_slow_client(self, client: Client) -> None:
+        """One that never takes all there is gets no more lent than its answers."""
+        window, count = 4, 200
+        for _ in range(window):
+            client.submit(BULK_IN, 4096)
+        for number in range(1, count):
+            for urb in list(client.device.pending):
+                client.device.complete(urb)
+            client.session.collect()
+            client.session.sent(2)
+            assert client.device.recycled == number
+            client.submit(BULK_IN, 4096)
+        assert client.session.held_bytes < (window + 1) * (4096 + 4096)
+
+    def test_a_failed_read_keeps_no_buffer(self, client: Client) -> None:
+        size = 1 << 20
+        client.submit(BULK_IN, size)
+        client.submit(BULK_IN, size)
+        client.device.complete(client.device.pending[0], -errno.EPIPE, b"")
+        client.device.complete(client.device.pending[0], 0, bytes(100))
+        client.session.collect()
+        assert client.device.recycled == 2
+        assert client.session.held_bytes == client.session.output_bytes == 2 * 48 + 100
+
+    def test_the_buffer_counts_until_it_is_sent(self, client: Client) -> None:
+        client.submit(BULK_IN, 600_000)
+        assert client.session.held_bytes > 1 << 20  # as large as it really is
+        client.device.complete(client.device.pending[0], 0, bytes(400_000))
+        client.session.collect()
+        assert client.session.held_bytes > 1 << 20
+        client.session.sent(1)
+        assert client.device.recycled == 0
+        client.session.sent(1)
+        assert client.device.recycled == 1
+        assert client.session.held_bytes == 0
+
+    def test_packets_that_lie_on_one_another(self, client: Client) -> None:
+        size = 1 << 20
+        packets = tuple(IsoPacketDescriptor(0, size) for _ in range(1024))
+        client.submit(ISO_IN, size, iso_packets=packets, number_of_packets=1024)
+        answer = client.answer()
+        assert isinstance(answer, RetSubmit)
+        assert answer.status == -errno.EINVAL
+        assert client.device.pending == []
 
 
 def test_half_sent_answers(client: Client) -> None:
@@ -374,7 +464,7 @@ def test_half_sent_answers(client: Client) -> None:
     client.session.sent(1, memoryview(data)[400:])
     client.connection.receive_data(memoryview(data)[:400])
     assert client.device.recycled == 0
-    assert client.session.held_bytes == 600
+    assert 600 <= client.session.held_bytes < 4096
     assert client.answer() == RetSubmit(seqnum, 0, 1000, data=bytes(1000))
     assert client.device.recycled == 1
 

@@ -8,8 +8,8 @@ import random
 from typing import Any
 
 from gadgetip.server.userspace.library import load
-from gadgetip.server.userspace.transfers import KEPT_BYTES, SETUP_BYTES, TransferPool
-from gadgetip.server.userspace.urb import Urb
+from gadgetip.server.userspace.transfers import SETUP_BYTES, TransferPool
+from gadgetip.server.userspace.urb import KEPT_BYTES, Urb
 from gadgetip.usb import SetupPacket, TransferType
 from gadgetip.wire import IsoPacketDescriptor
 
