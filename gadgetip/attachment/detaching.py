@@ -14,6 +14,7 @@ from gadgetip.attachment.running import Running, list_running, stop
 from gadgetip.errors import GadgetipError, UsageError
 from gadgetip.vhci import (
     NO_DEVICE,
+    PortStatus,
     Remembered,
     VhciPort,
     detach_port,
@@ -21,8 +22,11 @@ from gadgetip.vhci import (
     list_ports,
     port_numbered,
     remembered_on,
+    still_shows,
     wait_until_free,
 )
+
+PORT_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +88,14 @@ def choose(attached: Sequence[Attached], text: str) -> Attached | None:
     """The one that a person means: a port's number, a bus id here or at the server, a controller.
 
     None for a port on which nothing is. Raises `UsageError` that lists the candidates where several
-    are meant, `GadgetipError` that lists what there is where none is.
+    are meant, `GadgetipError` that lists what there is where none is, or that a number
+    is no port's.
     """
     if text.isascii() and text.isdecimal():
-        number = int(text[:9])
+        if len(text) > PORT_DIGITS:
+            shown = text if len(text) <= 2 * PORT_DIGITS else f"{text[:PORT_DIGITS]}..."
+            raise GadgetipError(f"there is no port {shown} (`gadgetip ports` lists them)")
+        number = int(text)
         return next((a for a in attached if a.port and a.port.number == number), None)
     meant = [each for each in attached if text in each.names]
     if len(meant) == 1:
@@ -101,22 +109,42 @@ def choose(attached: Sequence[Attached], text: str) -> Attached | None:
 
 
 def detach(attached: Attached) -> None:
-    """Take it off this machine and wait until it is gone. Raises `GadgetipError`."""
-    number = attached.port.number if attached.port else None
+    """Take it off this machine and wait until it is gone.
+
+    A port may have become somebody else's since it was looked at: what is on it is detached only if
+    it is still what was seen. Raises `GadgetipError`.
+    """
+    seen = attached.port
+    ended = False
     if attached.running is not None:
         try:
             stop(attached.running)
+            ended = True
         except GadgetipError:
-            if number is None:
+            if seen is None:
                 raise
-        else:
-            if number is not None:
-                with contextlib.suppress(GadgetipError):
-                    wait_until_free(number, 1.0)
-    if number is not None:
-        port = port_numbered(number)
-        if port is not None and port.is_free:
+        if ended and seen is not None:
+            with contextlib.suppress(GadgetipError):
+                wait_until_free(seen.number, 1.0)
+    if seen is None:
+        return
+    now = port_numbered(seen.number)
+    if now is not None and now.is_free:
+        return
+    if now is not None and not still_shows(now, _devid(attached), attached.remembered):
+        if ended:  # it took the device off, and somebody else has the port already
             return
-        # As the stock tool does: first the record, by which a process that keeps the port knows.
-        forget(number)
-        detach_port(number)
+        raise GadgetipError(
+            f"port {seen.number} does not show what it did a moment ago, and was left alone: look "
+            "at `gadgetip ports` again"
+        )
+    # As the stock tool does: first the record, by which a process that keeps the port knows.
+    forget(seen.number, attached.remembered)
+    detach_port(seen.number)
+
+
+def _devid(attached: Attached) -> int | None:
+    """The device id that was seen; a port shows it only while it is used."""
+    if attached.port is not None and attached.port.status is PortStatus.USED:
+        return attached.port.devid
+    return attached.remembered.devid if attached.remembered is not None else None

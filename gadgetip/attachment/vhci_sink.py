@@ -13,6 +13,9 @@ that is silent is noticed as well.
 **Detached on purpose.** The stock `usbip detach` removes its record of the port (`vhci.remembered`)
 before it detaches. A record that is gone while the port was ours means that a person wants the
 device off, and it is not attached again.
+
+**A port is a number.** As soon as the kernel has let go, somebody else's device may be on it. A
+port is detached only while it shows what was put there (`vhci.still_shows`).
 """
 
 import asyncio
@@ -36,18 +39,21 @@ from gadgetip.remote import (
     remember_import,
 )
 from gadgetip.vhci import (
+    FREE_LIMIT_S,
     PortStatus,
     Remembered,
     VhciPort,
     attach_stream,
     detach_port,
     forget,
+    held_by_a_driver,
     is_recorded,
     list_ports,
     port_now,
     remember,
     remembered_on,
     require_vhci,
+    still_shows,
 )
 
 LOOK_S = 0.5
@@ -89,7 +95,8 @@ def stay_on_vhci(
 
     Returns when the user stopped it (SIGINT, SIGTERM, SIGHUP), and then the device is detached; or
     when somebody else detached it on this machine. Raises `DeviceUnpluggedError`, `LinkLostError`,
-    and what `attach_to_vhci` raises.
+    `GadgetipError` if a driver does not let go of a device that is lost, and what `attach_to_vhci`
+    raises.
     """
     for each in STOP_SIGNALS:
         signal.signal(each, signal.default_int_handler)
@@ -102,14 +109,15 @@ def stay_on_vhci(
             there = _hand_over(address, selector, found)
         recorded = is_recorded(there.port.number, there.remembered)
         on_attached(there)
-        _wait_for_loss(stream, there.port, found.imported.record.devid)
+        _wait_for_loss(stream, there)
         if recorded and not is_recorded(there.port.number, there.remembered):
             return
     except KeyboardInterrupt:
         with _undisturbed():
             if there is not None:
                 forget_import(stream, busid)
-                detach_port(there.port.number)
+                if _still_there(there) is not None:
+                    detach_port(there.port.number)
         return
     finally:
         with _undisturbed():
@@ -155,22 +163,35 @@ def _hand_over(address: HostAddress, selector: DeviceSelector, found: FoundDevic
     return Imported(found, port, remembered)
 
 
-def _wait_for_loss(stream: socket.socket, port: VhciPort, devid: int) -> None:
-    """Wait until the kernel has let go of the device on this port."""
+def _wait_for_loss(stream: socket.socket, there: Imported) -> None:
+    """Wait until the kernel has let go of the device; it has `FREE_LIMIT_S` for that.
+
+    Raises `GadgetipError` when it has not, so long after the connection was over.
+    """
     poller = select.poll()
     poller.register(stream, 0)
+    deadline: float | None = None
     while True:
         over = poller.poll(LOOK_S * 1000)
-        now = port_now(port)
-        if now is None or now.is_free:
+        now = _still_there(there)
+        if now is None:
             return
         if now.status is PortStatus.ERROR:  # it stays so until it is detached
-            detach_port(port.number)
-            return
-        if now.status is PortStatus.USED and now.devid != devid:
+            detach_port(now.number)
             return
         if over:
+            deadline = deadline or time.monotonic() + FREE_LIMIT_S
+            if time.monotonic() >= deadline:
+                raise held_by_a_driver(now.number, FREE_LIMIT_S)
             time.sleep(SETTLE_S)  # the kernel is taking the device off
+
+
+def _still_there(there: Imported) -> VhciPort | None:
+    """The port as it is now; None if our device is not on it any more."""
+    now = port_now(there.port)
+    if now is None or not still_shows(now, there.remembered.devid, there.remembered):
+        return None
+    return now
 
 
 @contextmanager

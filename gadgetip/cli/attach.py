@@ -1,6 +1,7 @@
 """`gadgetip attach`: one attachment, in the foreground or handed to the kernel."""
 
 import click
+from click.core import ParameterSource
 
 from gadgetip.attachment import (
     Bound,
@@ -88,6 +89,9 @@ def attach(
             raise click.UsageError("--udc goes with --to gadget")
         if backend is not None:
             raise click.UsageError("--backend goes with --to gadget")
+        source = click.get_current_context().get_parameter_source("profile")
+        if source is not ParameterSource.DEFAULT:
+            raise click.UsageError("--profile goes with --to gadget")
         if not wait and not keep:
             _Narrator(output, address, selector).attached(attach_to_vhci(address, selector))
             return

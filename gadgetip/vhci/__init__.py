@@ -8,11 +8,13 @@ each came from.
 from gadgetip.vhci.local import LocalName, local_name
 from gadgetip.vhci.ports import (
     CONTROLLER,
+    FREE_LIMIT_S,
     NO_DEVICE,
     PortStatus,
     VhciPort,
     attach_stream,
     detach_port,
+    held_by_a_driver,
     list_ports,
     parse_status,
     port_now,
@@ -27,10 +29,12 @@ from gadgetip.vhci.remembered import (
     is_recorded,
     remember,
     remembered_on,
+    still_shows,
 )
 
 __all__ = [
     "CONTROLLER",
+    "FREE_LIMIT_S",
     "NO_DEVICE",
     "LocalName",
     "PortStatus",
@@ -40,6 +44,7 @@ __all__ = [
     "detach_port",
     "forget",
     "forget_stale",
+    "held_by_a_driver",
     "is_recorded",
     "list_ports",
     "local_name",
@@ -49,5 +54,6 @@ __all__ = [
     "remember",
     "remembered_on",
     "require_vhci",
+    "still_shows",
     "wait_until_free",
 ]

@@ -184,11 +184,16 @@ def wait_until_free(number: int, limit_s: float = FREE_LIMIT_S) -> None:
     deadline = time.monotonic() + limit_s
     while (port := port_numbered(number)) is not None and not port.is_free:
         if time.monotonic() >= deadline:
-            raise GadgetipError(
-                f"port {number} is not free {limit_s:.0f} s after it was detached: a driver of "
-                "this machine still holds the device (dmesg may say which)"
-            )
+            raise held_by_a_driver(number, limit_s)
         time.sleep(FREE_POLL_S)
+
+
+def held_by_a_driver(number: int, limit_s: float) -> GadgetipError:
+    """The error for a port that the kernel has not let go of within so many seconds."""
+    return GadgetipError(
+        f"port {number} is not free {limit_s:.0f} s after it was detached: a driver of this "
+        "machine still holds the device (dmesg may say which)"
+    )
 
 
 def _no_free_port(superspeed: bool) -> GadgetipError:

@@ -105,6 +105,20 @@ def remembered_on(port: VhciPort) -> Remembered | None:
     return max(candidates, key=lambda each: each[0])[1] if candidates else None
 
 
+def still_shows(now: VhciPort, devid: int | None, seen: Remembered | None) -> bool:
+    """Whether a port, as it is `now`, still has the device that was seen on it.
+
+    `devid` and `seen` are what was known of it then, each None if it was not. A record that is gone
+    does not speak against it, since whoever detaches removes it first; another one does.
+    """
+    if now.is_free:
+        return False
+    if now.status is PortStatus.USED and devid is not None and now.devid != devid:
+        return False
+    current = remembered_on(now)
+    return current is None or (seen is not None and _same(current, seen))
+
+
 def forget_stale(ports: Iterable[VhciPort], *, spare: Iterable[int] = ()) -> None:
     """Remove records of ports that are free, and ours of another device than is there now.
 
@@ -159,6 +173,13 @@ def _fits(remembered: Remembered, port: VhciPort) -> bool:
         return False
     # A port shows the device's id only while it is used.
     return port.status is not PortStatus.USED or remembered.devid == port.devid
+
+
+def _same(one: Remembered, other: Remembered) -> bool:
+    """Whether two records are of one attachment; the stock tool's says less than ours."""
+    if one.devid is None or other.devid is None:
+        return (one.host, one.port, one.busid) == (other.host, other.port, other.busid)
+    return one == other
 
 
 def _remove(path: Path) -> None:

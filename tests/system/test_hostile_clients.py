@@ -112,6 +112,7 @@ class Reader:
 class Besieged:
     """A server under attack, and who is there."""
 
+    stub: str
     serve: Serve
     reader: Reader
     target: Gadget
@@ -136,7 +137,7 @@ def besieged(request: pytest.FixtureRequest, kernel_modules: None) -> Iterator[B
             serving(request.param, [stick.busid, target.busid]) as serve,
             Reader(serve.port, stick) as reader,
         ):
-            yield Besieged(serve, reader, target, stick)
+            yield Besieged(request.param, serve, reader, target, stick)
 
 
 def call(port: int) -> socket.socket:
@@ -283,7 +284,12 @@ URBS: dict[str, Callable[[int], bytes]] = {
 
 
 def test_urbs_that_are_none(besieged: Besieged) -> None:
-    """In the middle of a session; afterwards the device is there for the next."""
+    """In the middle of a session; afterwards the device is there for the next.
+
+    Ours closes when the client has said its last word. The kernel's stub does so from the one queue
+    that ends the sessions of all devices, one after the other, each once its URBs are given back
+    (usbip_event.c, stub_dev.c): no limit is known for that, so only that it is to be had again.
+    """
     before = besieged.reader.reads
     port, busid = besieged.port, besieged.target.busid
     for name, make in URBS.items():
@@ -291,7 +297,8 @@ def test_urbs_that_are_none(besieged: Besieged) -> None:
             with contextlib.suppress(OSError):  # closed while we talk: so be it
                 client.stream.sendall(make(client.device.devid))
                 client.stream.shutdown(socket.SHUT_WR)
-            with contextlib.suppress(TimeoutError):
+            tolerated = (TimeoutError,) if besieged.stub == "kernel" else ()
+            with contextlib.suppress(*tolerated):
                 assert len(drain(client.stream)) < 1 << 20, name
     with patient(port, busid) as client:
         assert client.device_descriptor()[8:12] == bytes.fromhex("2505a0a4")

@@ -10,11 +10,11 @@ import pytest
 
 from gadgetip.attachment import Imported, attach_to_vhci, stay_on_vhci, vhci_sink
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
-from gadgetip.errors import DeviceUnpluggedError, LinkLostError
+from gadgetip.errors import DeviceUnpluggedError, GadgetipError, LinkLostError
 from gadgetip.link import HostAddress
 from gadgetip.matching import DeviceSelector
 from gadgetip.remote import DeviceBusyError, FoundDevice, ImportedDevice, stale_session
-from gadgetip.vhci import ports, remembered
+from gadgetip.vhci import Remembered, ports, remember, remembered
 from gadgetip.wire import ClientConnection
 from tests.unit.gadget.devices import HS_STICK
 from tests.unit.pump.stub import tcp_pair
@@ -165,3 +165,48 @@ def test_a_port_in_error_is_detached(machine: Machine, monkeypatch: pytest.Monke
     with pytest.raises(LinkLostError):
         stay(machine, then=lambda: machine.show("hs  0004 007 000 00000000 000000 0-0\n"))
     assert (machine.directory / "detach").read_text() == "4"
+
+
+OTHER = Remembered("other", "3240", "1-2", devid=0x10002)
+
+
+@pytest.mark.parametrize("row", [USED, "hs  0004 007 000 00000000 000000 0-0\n"])
+def test_a_port_that_became_somebody_elses_is_left_alone(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, row: str
+) -> None:
+    async def is_still_exported(*_: object) -> Exception:
+        return LinkLostError("broken")
+
+    monkeypatch.setattr(vhci_sink, "is_still_exported", is_still_exported)
+
+    def lose() -> None:
+        remember(4, OTHER)
+        machine.show(row)
+
+    # The stock tool's record is another's: somebody detached ours, and took the port.
+    assert len(stay(machine, then=lose)) == 1
+    assert (machine.directory / "detach").read_text() == ""
+    assert machine.stock_record().exists()
+
+
+def test_the_user_stops_it_when_the_port_is_somebody_elses(machine: Machine) -> None:
+    def stop() -> None:
+        remember(4, OTHER)
+        signal.raise_signal(signal.SIGTERM)
+
+    assert len(stay(machine, then=stop)) == 1
+    assert (machine.directory / "detach").read_text() == ""
+    assert machine.stock_record().exists()
+
+
+def test_a_driver_that_does_not_let_go(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vhci_sink, "FREE_LIMIT_S", 0.2)
+
+    def lose() -> None:
+        machine.server.shutdown(socket.SHUT_RDWR)
+        machine.stream.shutdown(socket.SHUT_RDWR)
+
+    with pytest.raises(GadgetipError, match=r"port 4 is not free .* a driver of this machine"):
+        stay(machine, then=lose)
+    assert machine.stream.fileno() == -1
+    assert not machine.stock_record().exists()

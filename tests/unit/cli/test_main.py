@@ -74,6 +74,8 @@ def test_version(gadgetip: Command) -> None:
         (["attach", "-r", "nas", "-b", "1-1", "--udc", "x"], "--udc goes with --to gadget"),
         (["attach", "nas", "1-1", "--backend", "moon"], "'moon' is not one of"),
         (["attach", "-r", "nas", "-b", "1-1", "--backend", "auto"], "--backend goes with --to"),
+        (["attach", "nas", "1-1", "--to", "vhci", "--profile", "generic"], "--profile goes with"),
+        (["attach", "-r", "nas", "-b", "1-1", "--profile", "generic"], "--profile goes with --to"),
         (["plan"], "give HOST and DEVICE, or --descriptors FILE"),
         (["plan", "nas"], "missing DEVICE"),
         (["plan", "nas", "1-1", "--descriptors", "/dev/null"], "give HOST and DEVICE, or"),

@@ -160,6 +160,9 @@ def test_there_is_nothing_to_detach(gadgetip: Command, machine: Path) -> None:
     assert gadgetip("detach", "2").out == "nothing is attached to port 2\n"
     run = gadgetip("detach", "77")
     assert (run.status, run.err) == (1, "gadgetip: vhci_hcd has no port 77: it has 5, 0 to 45\n")
+    run = gadgetip("detach", "9" * 5000)
+    assert run.status == ExitStatus.ERROR
+    assert run.err == "gadgetip: there is no port 999999999... (`gadgetip ports` lists them)\n"
     run = gadgetip("detach", "9-9")
     assert run.status == ExitStatus.ERROR
     assert run.err.startswith("gadgetip: 9-9 is not attached here; attached: 1-1.4 of [fd00::7]")

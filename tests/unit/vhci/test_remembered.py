@@ -19,6 +19,7 @@ from gadgetip.vhci import (
     remember,
     remembered,
     remembered_on,
+    still_shows,
 )
 from gadgetip.vhci.remembered import parse_own, parse_stock
 
@@ -89,6 +90,28 @@ def test_only_what_is_still_ours_is_forgotten(directories: Path) -> None:
     assert stock.exists()
     assert not own.exists()
     assert not is_recorded(3, OURS)
+
+
+def test_a_port_still_shows_what_was_seen(directories: Path) -> None:
+    assert still_shows(USED, OURS.devid, None)  # nobody wrote anything down
+    remember(3, OURS)
+    assert still_shows(USED, OURS.devid, OURS)
+    assert still_shows(STARTING, OURS.devid, OURS)
+    # Seen by the stock tool's record only, or with that one left.
+    assert still_shows(USED, OURS.devid, Remembered("nas", "3240", "1-2"))
+    (directories / "own/vhci/port3.json").unlink()
+    assert still_shows(USED, OURS.devid, OURS)
+    forget(3)
+    assert still_shows(USED, OURS.devid, OURS)
+
+
+def test_a_port_that_shows_something_else() -> None:
+    assert not still_shows(FREE, OURS.devid, OURS)
+    assert not still_shows(replace(USED, devid=7), OURS.devid, OURS)
+    remember(3, replace(OURS, started=99.0))
+    assert not still_shows(USED, OURS.devid, OURS)
+    assert not still_shows(USED, OURS.devid, None)
+    assert not still_shows(STARTING, OURS.devid, OURS)
 
 
 def test_a_name_that_the_stock_tool_could_not_read(directories: Path) -> None:
