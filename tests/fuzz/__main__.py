@@ -36,8 +36,8 @@ def _arguments() -> argparse.Namespace:
     return given
 
 
-def _one(given: argparse.Namespace) -> None:
-    """Run one target in this process."""
+def _one(given: argparse.Namespace) -> int:
+    """Run one target in this process; returns the exit status."""
     (name,) = given.targets
     meter = Meter(given.seconds, given.messages)
     folder = BUILD / name
@@ -52,6 +52,10 @@ def _one(given: argparse.Namespace) -> None:
     else:
         engines.run_random(name, meter, folder, given.seed)
         done(meter)
+        if meter.growth:  # atheris holds memory of its own
+            print(f"fuzz {name}: {meter.growth}", file=sys.stderr)
+            return 1
+    return 0
 
 
 def _engine(wish: str) -> str:
@@ -67,8 +71,7 @@ def main() -> int:
     """Run the targets, each in a process; returns the exit status."""
     given = _arguments()
     if given.one:
-        _one(given)
-        return 0
+        return _one(given)
     names = given.targets or list(NAMES)
     engine = _engine(given.engine)
     seconds = given.seconds * min(given.jobs, len(names)) / len(names)

@@ -4,6 +4,10 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+LONG_RUN = 100_000  # messages; before that, caches are still being filled
+MANY_SAMPLES = 8
+GROWTH = 1.1
+
 
 class Sample(NamedTuple):
     """One line of the table."""
@@ -49,6 +53,16 @@ class Meter:
         if self.limit_messages:
             share = max(share, self.messages / self.limit_messages)
         return share
+
+    @property
+    def growth(self) -> str:
+        """What to say if memory grew after the first fifth of a long run; empty if it did not."""
+        if self.messages < LONG_RUN or len(self.samples) < MANY_SAMPLES:
+            return ""
+        early, last = self.samples[2].rss_kib, self.samples[-1].rss_kib
+        if last <= early * GROWTH:
+            return ""
+        return f"memory grew from {early} KiB, a fifth of the way, to {last} KiB"
 
     def line(self) -> str:
         """The result in one line."""
