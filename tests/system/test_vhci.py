@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -59,11 +59,19 @@ def used() -> list[int]:
 
 
 def wait_until_used(number: int) -> str:
-    """Wait until the device on a port has an address; gives its local bus id."""
+    """Wait until the device on a port is configured; gives its local bus id.
+
+    One that is unplugged while its configuration is set keeps the kernel's hub thread for 30 s.
+    """
 
     def busid() -> str | None:
         port = next(p for p in list_ports() if p.number == number)
-        return port.local_busid if port.status is PortStatus.USED else None
+        if port.status is not PortStatus.USED:
+            return None
+        value = Path("/sys/bus/usb/devices", port.local_busid, "bConfigurationValue")
+        with suppress(OSError):
+            return port.local_busid if value.read_text().strip() else None
+        return None
 
     return wait_for(busid, f"a device on port {number}")
 
