@@ -19,20 +19,18 @@ be heard. Only when answers pile up (`is_clogged`) the caller stops reading. An 
 the buffer of its transfer, which counts until the answer's last byte is sent; if little of the
 buffer is in use, that is copied and the buffer is free at once.
 
-Memory of this *machine* for transfers is scarce (usbfs shares 16 MiB among all). A session has
-`max_device_bytes` of it at a time; a submit beyond that, or one for which there is none, waits here
-(`is_holding`) for one that is in flight to end or for others to leave some. When none of ours is in
-flight, that wait ends after `HOLD_LIMIT_S` with -ENOMEM.
+Memory of this *machine* for transfers is another matter, and a submit may have to wait for it
+(`device_share`).
 """
 
 import errno
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from gadgetip.errors import RemoteProtocolError
+from gadgetip.server.userspace.device_share import DeviceShare
 from gadgetip.server.userspace.requests import (
     ClearHalt,
     SetConfiguration,
@@ -61,11 +59,6 @@ MAX_CLIENT_BYTES: Final = 32 << 20
 CLOGGED_BYTES: Final = 4 << 20
 URB_ALLOWANCE_BYTES: Final = 2048
 PACKET_ALLOWANCE_BYTES: Final = 256
-DEVICE_URB_BYTES: Final = 512
-"""What usbfs counts for a transfer beside its data, roughly."""
-
-HOLD_LIMIT_S: Final = 3.0
-"""How long a submit waits for memory that others than this session have."""
 
 FLUSH_LIMIT_S: Final = 5.0
 """How long the device may take to give back transfers that were cancelled."""
@@ -98,15 +91,12 @@ class UrbSession:
     ) -> None:
         self._max_client_bytes = max_client_bytes
         self._clogged_bytes = clogged_bytes
-        self._max_device_bytes = max_device_bytes or sys.maxsize  # 0: no limit, as in usbfs
         self._clock = clock
         self._device = device
+        self._share = DeviceShare(device, max_device_bytes, clock, self._finish)
         self._connection = connection
         self._devid = connection.devid
         self._in_flight: dict[int, Urb] = {}  # by seqnum, those that wait for memory too
-        self._held: deque[Urb] = deque()  # of them: for which this machine had no memory
-        self._held_since: float | None = None  # when memory was first refused to the first of them
-        self._device_bytes = 0
         self._charged = 0
         self._balance = 0  # bytes that the connection has of a message that is not whole yet
         self._output: list[Payload] = []
@@ -130,7 +120,7 @@ class UrbSession:
     @property
     def is_holding(self) -> bool:
         """Whether a submit waits for memory: `collect` has to be called now and then."""
-        return bool(self._held)
+        return self._share.is_holding
 
     @property
     def is_clogged(self) -> bool:
@@ -171,8 +161,8 @@ class UrbSession:
         """Answer the transfers that have ended; waits up to `limit_s` seconds for the first."""
         for urb in self._device.finished(limit_s):
             self._finish(urb)
-        if self._held:
-            self._submit_held()
+        if self._share.is_holding:
+            self._share.retry()
 
     @property
     def output_bytes(self) -> int:
@@ -235,7 +225,7 @@ class UrbSession:
             or not 0 <= length <= QUICK_BYTES
             or not -1 <= count <= 0
             or (transfer_type is not _BULK and transfer_type is not _INTERRUPT)
-            or self._charged + self._output_bytes + cost > self._max_client_bytes
+            or self._exceeds(cost)
             or seqnum in self._in_flight
             or self._connection.pending_unlinks
         ):
@@ -251,10 +241,7 @@ class UrbSession:
         if count:
             urb.number_of_packets = count
         urb.is_quick = True
-        urb.cost = cost
-        self._charged += cost
-        self._in_flight[seqnum] = urb
-        self._begin(urb)
+        self._accept(urb, cost)
         return True
 
     def _submit(self, message: CmdSubmit) -> None:
@@ -281,66 +268,23 @@ class UrbSession:
             urb.short_not_ok = bool(flags & _SHORT_NOT_OK and direction)
             urb.status = contradiction(urb, count)
         cost = buffer_bytes(length) + URB_ALLOWANCE_BYTES + count * PACKET_ALLOWANCE_BYTES
-        if self._charged + self._output_bytes + cost > self._max_client_bytes:
+        if self._exceeds(cost):
             urb.status = urb.status or -errno.ENOMEM
         if urb.status:
             self._answer(urb)
             return
+        self._accept(urb, cost)
+
+    def _exceeds(self, cost: int) -> bool:
+        """Whether the client would hold too much with this as well."""
+        return self._charged + self._output_bytes + cost > self._max_client_bytes
+
+    def _accept(self, urb: Urb, cost: int) -> None:
+        """Charge a transfer to the client, and begin it."""
         urb.cost = cost
         self._charged += cost
-        self._in_flight[seqnum] = urb
-        self._begin(urb)
-
-    def _begin(self, urb: Urb) -> None:
-        """Give a transfer to the device, or keep it until this machine has memory for it."""
-        if self._held and urb.type is not _CONTROL:
-            self._held.append(urb)
-            return
-        status = self._try(urb)
-        if status == -errno.ENOMEM:
-            if not self._held:
-                self._held_since = None
-            self._held.append(urb)
-        elif status:
-            urb.status = status
-            self._finish(urb)
-
-    def _try(self, urb: Urb) -> int:
-        """Give a transfer to the device; -ENOMEM if it has to wait."""
-        size = urb.length + DEVICE_URB_BYTES
-        most = self._max_device_bytes
-        if urb.type is _CONTROL:
-            most *= 2  # they overtake what waits: it may be they that get the device to go on
-        if self._device_bytes and self._device_bytes + size > most:
-            return -errno.ENOMEM
-        status = self._device.submit(urb)
-        if not status:
-            urb.device_bytes = size
-            self._device_bytes += size
-        return status
-
-    def _submit_held(self) -> None:
-        """Try again what waits for memory."""
-        held = self._held
-        while held:
-            status = self._try(held[0])
-            if status != -errno.ENOMEM or self._device_bytes:
-                self._held_since = None
-            if status == -errno.ENOMEM and not self._has_waited_enough():
-                return
-            urb = held.popleft()
-            if status:
-                urb.status = status
-                self._finish(urb)
-
-    def _has_waited_enough(self) -> bool:
-        """Whether memory was refused for `HOLD_LIMIT_S` while nothing of ours was in flight."""
-        if self._device_bytes:
-            return False
-        now = self._clock()
-        if self._held_since is None:
-            self._held_since = now
-        return now - self._held_since >= HOLD_LIMIT_S
+        self._in_flight[urb.seqnum] = urb
+        self._share.begin(urb)
 
     def _unlink(self, message: CmdUnlink) -> None:
         urb = self._in_flight.get(message.unlink_seqnum)
@@ -382,14 +326,9 @@ class UrbSession:
         self._wait_until_gone(lambda urb: urb.flushed, FLUSH_LIMIT_S)
 
     def _take_back(self, urbs: Iterable[Urb]) -> None:
-        """End these: at once if they wait here, soon if the device has them."""
+        """End these, each at once or soon."""
         for urb in list(urbs):
-            if self._held and urb in self._held:
-                self._held.remove(urb)
-                urb.status = -errno.ECONNRESET
-                self._finish(urb)
-            else:
-                self._device.cancel(urb)
+            self._share.take_back(urb)
 
     def _wait_until_gone(self, concerned: Callable[[Urb], bool], limit_s: float) -> None:
         deadline = self._clock() + limit_s
@@ -402,7 +341,7 @@ class UrbSession:
     def _finish(self, urb: Urb) -> None:
         """Settle a transfer that the device gave back."""
         del self._in_flight[urb.seqnum]
-        self._device_bytes -= urb.device_bytes
+        self._share.ended(urb)
         if self._is_settling:
             self._release(urb)
             return

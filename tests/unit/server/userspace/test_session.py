@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gadgetip.errors import RemoteProtocolError
 from gadgetip.server.userspace import session as session_module
+from gadgetip.server.userspace.device_share import HOLD_LIMIT_S
 from gadgetip.server.userspace.session import MAX_CLIENT_BYTES, UrbSession
 from gadgetip.server.userspace.urb import DeviceLostError
 from gadgetip.usb import SetupPacket
@@ -368,7 +369,7 @@ class TestBounds:
         first, second = client.submit(BULK_IN, 64), client.submit(BULK_IN, 64)
         assert client.session.is_holding
         assert client.answers() == []
-        now[0] = session_module.HOLD_LIMIT_S - 0.1
+        now[0] = HOLD_LIMIT_S - 0.1
         assert client.answers() == []
         now[0] += 0.1
         assert client.answers() == [RetSubmit(each, -errno.ENOMEM, 0) for each in (first, second)]
