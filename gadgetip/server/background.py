@@ -9,6 +9,7 @@ daemon from ending.
 import asyncio
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from gadgetip.server.stub import DeviceFaultError
@@ -32,14 +33,11 @@ def in_background(call: Callable[[], T]) -> "asyncio.Future[T]":
 
     def run() -> None:
         try:
-            result = call()
+            set_answer = partial(answer.set_result, call())
         except Exception as error:
-            outcome = error
-            then: Callable[[], None] = lambda: answer.set_exception(outcome)  # noqa: E731
-        else:
-            then = lambda: answer.set_result(result)  # noqa: E731
+            set_answer = partial(answer.set_exception, error)
         try:
-            loop.call_soon_threadsafe(settle, then)
+            loop.call_soon_threadsafe(settle, set_answer)
         except RuntimeError:
             return  # the loop is closed: nobody waits any more
 
