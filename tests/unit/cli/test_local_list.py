@@ -14,33 +14,19 @@ from gadgetip.errors import ExitStatus, GadgetipError
 from gadgetip.server.binding_marks import Binding, Bindings
 from gadgetip.server.hardware_database import KnownNames
 from gadgetip.server.local_device import LocalDevice, LocalInterface
-from gadgetip.usb import Speed
 from tests.unit.remote.examples import exported
 from tests.unit.remote.server import Server
+from tests.unit.server.local_devices import stick
 
 from .running import Command, served
 
 HOSTILE = "\x1b]0;owned\x07\nroot: \u202e"
-STICK = LocalDevice(
-    busid="1-1.4",
-    busnum=1,
+STICK = stick(
+    "1-1.4",
     devnum=5,
-    speed=Speed.HIGH,
-    idVendor=0x0781,
-    idProduct=0x5581,
     bcdDevice=0x0126,
-    bDeviceClass=0,
-    bDeviceSubClass=0,
-    bDeviceProtocol=0,
-    bConfigurationValue=1,
-    bNumConfigurations=1,
-    interfaces=(LocalInterface(0, 0x08, 0x06, 0x50, "usb-storage"),),
-    serial="4C53",
-    manufacturer="SanDisk",
-    product="Ultra",
     vendor_name="SanDisk Corp.",
     product_name="Ultra",
-    driver="usb",
     path="/sys/devices/pci/usb1/1-1/1-1.4",
 )
 HUB = replace(

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gadgetip.server.local_device import LocalDevice
 from gadgetip.server.machine_facts import (
     BlockDevice,
     MachineFacts,
@@ -20,25 +19,10 @@ from gadgetip.server.machine_facts import (
     standing_on,
 )
 from gadgetip.server.safety import reason_never_to_export, reason_to_keep
-from gadgetip.usb import Speed
+from tests.unit.server.local_devices import stick
 
 PORT = "/sys/devices/pci0000:00/0000:00:14.0/usb1/1-1"
-STICK = LocalDevice(
-    busid="1-1",
-    busnum=1,
-    devnum=5,
-    speed=Speed.HIGH,
-    idVendor=0x0781,
-    idProduct=0x5581,
-    bcdDevice=0x0126,
-    bDeviceClass=0,
-    bDeviceSubClass=0,
-    bDeviceProtocol=0,
-    bConfigurationValue=1,
-    bNumConfigurations=1,
-    driver="usb",
-    path=PORT,
-)
+STICK = stick("1-1", None, devnum=5, interfaces=(), path=PORT)
 DISK = f"{PORT}/1-1:1.0/host6/target6:0:0/6:0:0:0/block/sdb"
 BLOCKS = (
     BlockDevice("sda", "8:0", "/sys/devices/pci0000:00/0000:00:17.0/block/sda"),
