@@ -10,10 +10,8 @@ that a reader sees the one or the other, and so does whoever looks after a power
 
 import contextlib
 import errno
-import fcntl
 import os
 import stat
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +24,7 @@ from gadgetip.server.bindings_form import (
     build_bindings,
     parse_bindings,
 )
+from gadgetip.server.file_lock import FileLockedError, opened_lock, take_lock
 
 __all__ = [
     "PLACES",
@@ -40,7 +39,6 @@ __all__ = [
 ]
 
 LOCK_LIMIT_S = 10.0
-LOCK_POLL_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,28 +176,19 @@ def _flush_directory(path: Path) -> None:
 @contextlib.contextmanager
 def _locked(places: Places) -> Iterator[None]:
     """Hold the lock that every writer takes; it is waited for, but not for ever."""
-    try:
-        places.lock.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        descriptor = os.open(places.lock, flags, 0o600)
-    except OSError as error:
-        raise _unusable(places.lock, error) from None
-    try:
-        deadline = time.monotonic() + LOCK_LIMIT_S
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    raise GadgetipError(
-                        f"{places.lock} is held by another gadgetip for {LOCK_LIMIT_S:g} s: "
-                        "try again when that is done"
-                    ) from None
-                time.sleep(LOCK_POLL_S)
+    with contextlib.ExitStack() as held:
+        try:
+            descriptor = held.enter_context(opened_lock(places.lock))
+        except OSError as error:
+            raise _unusable(places.lock, error) from None
+        try:
+            take_lock(descriptor, LOCK_LIMIT_S)
+        except FileLockedError:
+            raise GadgetipError(
+                f"{places.lock} is held by another gadgetip for {LOCK_LIMIT_S:g} s: "
+                "try again when that is done"
+            ) from None
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _unusable(path: Path, error: OSError) -> GadgetipError:

@@ -13,12 +13,11 @@ a device for stock usbipd too; what a rule exported goes back to this machine's 
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from gadgetip.server.connection import Complaints, answer_client
 from gadgetip.server.control import SOCKET_NAME, ControlServer
 from gadgetip.server.exporter import Exporter
 from gadgetip.server.exports import Export
+from gadgetip.server.file_lock import FileLockedError, opened_lock, take_lock
 from gadgetip.server.kernel_stub import KernelStub
 from gadgetip.server.listeners import (
     Peer,
@@ -381,28 +381,18 @@ async def _wait(event: asyncio.Event) -> None:
 def _only_one(directory: Path) -> Iterator[None]:
     """Hold the lock of serve; raises `PrerequisiteError` that names whoever has it."""
     path = directory / LOCK_NAME
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        # Nobody else may open it: whoever can, can hold the lock.
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        file = os.open(path, flags, 0o600)
-    except OSError as error:
-        raise PrerequisiteError(
-            f"cannot write {path}: {error.strerror}; run serve as root"
-        ) from None
-    try:
-        os.fchmod(file, 0o600)  # an older one was made for everybody to read
+    with ExitStack() as held:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(file, 32, 0).decode("ascii", "replace").strip()
+            file = held.enter_context(opened_lock(path))
+        except OSError as error:
             raise PrerequisiteError(
-                f"another gadgetip serve runs on this machine (process {holder or '?'}): "
+                f"cannot write {path}: {error.strerror}; run serve as root"
+            ) from None
+        try:
+            take_lock(file)
+        except FileLockedError as error:
+            raise PrerequisiteError(
+                f"another gadgetip serve runs on this machine (process {error.holder or '?'}): "
                 "stop that one first"
             ) from None
-        os.ftruncate(file, 0)
-        os.pwrite(file, f"{os.getpid()}\n".encode("ascii"), 0)
         yield
-    finally:
-        # The file stays: removing it would let two processes lock two files.
-        os.close(file)
