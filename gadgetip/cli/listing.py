@@ -10,9 +10,9 @@ from gadgetip.cli.output import Output, common_options
 from gadgetip.errors import GadgetipError
 from gadgetip.link import HostAddress
 from gadgetip.server.bindings import Bindings, load_bindings
-from gadgetip.server.control import ask_serve
 from gadgetip.server.hardware_database import known_names
 from gadgetip.server.inventory import read_inventory
+from gadgetip.server.surroundings import ask_serve
 from gadgetip.usb import Speed, class_code, class_name
 from gadgetip.wire import DeviceRecord
 

@@ -28,13 +28,13 @@ from gadgetip.server.choosing import (
     describe_local,
     published_names,
 )
-from gadgetip.server.control import ask_serve
 from gadgetip.server.exports import is_denied, is_exportable
 from gadgetip.server.inventory import read_inventory
 from gadgetip.server.local_device import LocalDevice
 from gadgetip.server.policy import load_policy
 from gadgetip.server.policy_rules import DEFAULT_POLICY, Policy
 from gadgetip.server.safety import gather_facts, reason_never_to_export, reason_to_keep
+from gadgetip.server.surroundings import ask_serve
 from gadgetip.strict_toml import FileError
 
 

@@ -24,7 +24,7 @@ from gadgetip.server.bindings_form import (
     build_bindings,
     parse_bindings,
 )
-from gadgetip.server.file_lock import FileLockedError, opened_lock, take_lock
+from gadgetip.service.file_lock import FileLockedError, opened_lock, take_lock
 
 __all__ = [
     "PLACES",

@@ -24,10 +24,8 @@ from pathlib import Path
 from gadgetip.errors import GadgetipError, PrerequisiteError
 from gadgetip.server.admission import ConnectionLimits, LineLimiter, client_network
 from gadgetip.server.connection import Complaints, answer_client
-from gadgetip.server.control import SOCKET_NAME, ControlServer
 from gadgetip.server.exporter import Exporter
 from gadgetip.server.exports import Export
-from gadgetip.server.file_lock import FileLockedError, opened_lock, take_lock
 from gadgetip.server.kernel_stub import KernelStub
 from gadgetip.server.listeners import (
     Peer,
@@ -40,8 +38,10 @@ from gadgetip.server.listeners import (
 from gadgetip.server.narrator import Narrator
 from gadgetip.server.policy import Policy
 from gadgetip.server.stub import Stub
-from gadgetip.server.surroundings import Events, Surroundings
-from gadgetip.server.systemd import Notifier, activation_sockets
+from gadgetip.server.surroundings import SOCKET_NAME, Events, Surroundings
+from gadgetip.service.control import ControlServer, Request
+from gadgetip.service.file_lock import FileLockedError, opened_lock, take_lock
+from gadgetip.service.systemd import Notifier, activation_sockets
 
 DRAIN_LIMIT_S = 20.0
 ANSWERS_LIMIT_S = 5.0
@@ -295,7 +295,8 @@ class Daemon:
         if (policy.listen, policy.port, policy.stub) != (old.listen, old.port, old.stub):
             self._narrator.warn("note", "listen, port and stub take effect at the next start")
 
-    async def _control(self, command: str) -> dict[str, object]:
+    async def _control(self, request: Request) -> dict[str, object]:
+        command = request["command"]
         if command == "reconcile":
             # The marks count also when the policy is broken: `unbind` must have its way.
             policy, fault = self._exporter.policy, None

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from gadgetip.server.bindings import Bindings, load_bindings
 from gadgetip.server.hotplug import Hotplug
@@ -12,8 +12,18 @@ from gadgetip.server.inventory import find_local, read_inventory, still_reading
 from gadgetip.server.local_device import LocalDevice
 from gadgetip.server.policy import Policy, load_policy
 from gadgetip.server.safety import gather_facts, reason_to_keep
+from gadgetip.service.control import ASK_LIMIT_S, Service, ask
 
 RUN_DIRECTORY = Path("/run/gadgetip")
+SOCKET_NAME = "serve.sock"
+SERVE = Service(RUN_DIRECTORY / SOCKET_NAME, "gadgetip serve", "gadgetip-serve")
+"""The serve that runs on this machine: `{"command": "reconcile"}` has it read policy and bindings
+again and apply them, `{"command": "state"}` asks who uses what."""
+
+
+def ask_serve(request: dict[str, Any], limit_s: float = ASK_LIMIT_S) -> dict[str, Any] | None:
+    """Ask the serve that runs on this machine; see `gadgetip.service.control.ask`."""
+    return ask(SERVE, request, limit_s)
 
 
 class Events(Protocol):

@@ -19,7 +19,8 @@ ROOMS: dict[str, frozenset[str]] = {
     "gadget": frozenset({"errors", "usb", "pump", "profiles"}),
     "vhci": frozenset({"errors", "usb"}),
     "profiles": frozenset({"errors", "usb", "strict_toml", "matching"}),
-    "server": frozenset({"errors", "usb", "wire", "link", "strict_toml", "matching"}),
+    "service": frozenset({"errors"}),
+    "server": frozenset({"errors", "usb", "wire", "link", "strict_toml", "matching", "service"}),
     "attachment": frozenset(
         {"errors", "usb", "link", "pump", "matching", "remote", "gadget", "vhci", "profiles"}
     ),
@@ -37,6 +38,7 @@ ROOMS: dict[str, frozenset[str]] = {
             "attachment",
             "profiles",
             "server",
+            "service",
         }
     ),
 }

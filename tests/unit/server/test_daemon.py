@@ -16,11 +16,12 @@ from gadgetip.server import daemon as daemon_module
 from gadgetip.server import exporter as exporter_module
 from gadgetip.server.binding_marks import binding_for
 from gadgetip.server.bindings import Bindings
-from gadgetip.server.control import SOCKET_NAME, ask_serve
 from gadgetip.server.daemon import Daemon, ServeOptions
 from gadgetip.server.listeners import Peer
 from gadgetip.server.stub import DeviceFaultError
-from gadgetip.server.systemd import Notifier
+from gadgetip.server.surroundings import SOCKET_NAME
+from gadgetip.service.control import Service, ask
+from gadgetip.service.systemd import Notifier
 from gadgetip.wire import OpStatus, RepDevlist, ReqDevlist, ReqImport, build
 from tests.unit.server.scripted import (
     STICK,
@@ -81,7 +82,8 @@ class Scene:
             return await receive_all(stream)
 
     async def control(self, command: str) -> object:
-        return await asyncio.to_thread(ask_serve, {"command": command}, self.socket, 5.0)
+        service = Service(self.socket, "gadgetip serve", "gadgetip-serve")
+        return await asyncio.to_thread(ask, service, {"command": command}, 5.0)
 
 
 def test_from_start_to_end(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
-"""How `bind`, `unbind` and `list` talk to a running serve: one line asked, one answered.
+"""How commands talk to a service that runs: one line asked, one answered, both JSON objects.
 
-    {"command": "reconcile"}   policy and bindings are read again and applied; answered when done
-    {"command": "state"}       who uses what
+    {"command": "state"}       of `gadgetip serve`: who uses what
 
-The socket is root's alone, by its mode, and the kernel says who is at the other end (SO_PEERCRED).
+What the commands are, the service says. The socket is root's, and of one group where the service
+names one; the kernel says who is at the other end (SO_PEERCRED).
 A socket file that a killed daemon left is replaced; a daemon that runs holds a lock, so that it
 cannot be replaced by accident (`daemon`).
 """
@@ -15,34 +15,44 @@ import os
 import socket
 import struct
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gadgetip.errors import GadgetipError
-from gadgetip.server.surroundings import RUN_DIRECTORY
 
-SOCKET_NAME = "serve.sock"
 ASK_LIMIT_S = 20.0
 READ_LIMIT_S = 5.0
 MAX_LINE_BYTES = 1 << 20
 _CREDENTIALS = struct.Struct("iII")  # struct ucred: pid, uid, gid
 
-Handler = Callable[[str], Awaitable[dict[str, object]]]
+Request = dict[str, Any]
+"""What was asked: `command`, a text, and what belongs to it."""
+
+Handler = Callable[[Request], Awaitable[dict[str, object]]]
 
 
-def ask_serve(
-    request: dict[str, Any], path: Path | None = None, limit_s: float = ASK_LIMIT_S
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Whom to ask: the socket, and what a person calls the service and its unit."""
+
+    path: Path
+    command: str
+    unit: str
+
+
+def ask(
+    service: Service, request: dict[str, Any], limit_s: float = ASK_LIMIT_S
 ) -> dict[str, Any] | None:
-    """Ask the serve that runs on this machine; its answer, None if none runs or we may not ask.
+    """Ask a service that runs on this machine; its answer, None if none runs or we may not ask.
 
     Raises `GadgetipError` when it does not answer within `limit_s` seconds, or answers with an
     error.
     """
-    path = path or RUN_DIRECTORY / SOCKET_NAME
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         stream.settimeout(limit_s)
         try:
-            stream.connect(str(path))
+            stream.connect(str(service.path))
         except OSError:
             return None
         try:
@@ -50,12 +60,12 @@ def ask_serve(
             line = _read_line(stream)
         except TimeoutError:
             raise GadgetipError(
-                f"gadgetip serve runs and does not answer within {limit_s:.0f} s: "
-                "`systemctl status gadgetip-serve` or its log may say why"
+                f"{service.command} runs and does not answer within {limit_s:.0f} s: "
+                f"`systemctl status {service.unit}` or its log may say why"
             ) from None
         except OSError as error:
-            raise GadgetipError(f"gadgetip serve ended while it was asked: {error}") from None
-    return _answer_in(line)
+            raise GadgetipError(f"{service.command} ended while it was asked: {error}") from None
+    return _answer_in(line, service.command)
 
 
 def _read_line(stream: socket.socket) -> bytes:
@@ -68,15 +78,15 @@ def _read_line(stream: socket.socket) -> bytes:
     return line
 
 
-def _answer_in(line: bytes) -> dict[str, Any]:
+def _answer_in(line: bytes, command: str) -> dict[str, Any]:
     try:
         answer = json.loads(line)
     except (ValueError, RecursionError):
-        raise GadgetipError("gadgetip serve ended, or gave no answer that makes sense") from None
+        raise GadgetipError(f"{command} ended, or gave no answer that makes sense") from None
     if not isinstance(answer, dict):
-        raise GadgetipError("gadgetip serve gave no answer that makes sense")
+        raise GadgetipError(f"{command} gave no answer that makes sense")
     if answer.get("ok") is not True:
-        raise GadgetipError(str(answer.get("error", "gadgetip serve could not do it")))
+        raise GadgetipError(str(answer.get("error", f"{command} could not do it")))
     return answer
 
 
@@ -84,7 +94,7 @@ class ControlServer:
     """The socket's other end; open while the context lasts."""
 
     def __init__(self, path: Path, handle: Handler) -> None:
-        """`handle` is given the command; a `GadgetipError` that it raises is its answer."""
+        """`handle` is given the request; a `GadgetipError` that it raises is its answer."""
         self._path = path
         self._handle = handle
         self._server: asyncio.Server | None = None
@@ -125,11 +135,10 @@ class ControlServer:
             request = json.loads(line)
         except (ValueError, RecursionError):
             request = None
-        command = request.get("command") if isinstance(request, dict) else None
-        if not isinstance(command, str):
+        if not isinstance(request, dict) or not isinstance(request.get("command"), str):
             return {"ok": False, "error": "a request is one line, a JSON object with a command"}
         try:
-            return {"ok": True, **await self._handle(command)}
+            return {"ok": True, **await self._handle(request)}
         except GadgetipError as error:
             return {"ok": False, "error": str(error)}
 

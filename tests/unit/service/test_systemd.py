@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gadgetip.server.systemd import Notifier, activation_sockets
+from gadgetip.service.systemd import Notifier, activation_sockets
 
 
 @pytest.fixture

@@ -11,17 +11,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gadgetip.errors import GadgetipError
-from gadgetip.server.control import ControlServer, ask_serve
+from gadgetip.service.control import ControlServer, Request, Service, ask
 
 
-async def handle(command: str) -> dict[str, object]:
+def service(path: Path) -> Service:
+    return Service(path, "gadgetip serve", "gadgetip-serve")
+
+
+async def handle(request: Request) -> dict[str, object]:
+    command = request["command"]
     if command == "fail":
         raise GadgetipError("the policy is wrong")
     return {"command": command}
 
 
-async def ask(path: Path, request: dict[str, object]) -> object:
-    return await asyncio.to_thread(ask_serve, request, path, 5.0)
+async def asked(path: Path, request: dict[str, object]) -> object:
+    return await asyncio.to_thread(ask, service(path), request, 5.0)
 
 
 def test_asked_and_answered_by_root_alone(tmp_path: Path) -> None:
@@ -31,13 +36,13 @@ def test_asked_and_answered_by_root_alone(tmp_path: Path) -> None:
         path.write_text("left by a daemon that was killed")
         async with ControlServer(path, handle):
             assert stat.S_IMODE(path.stat().st_mode) == 0o600
-            assert await ask(path, {"command": "state"}) == {"ok": True, "command": "state"}
+            assert await asked(path, {"command": "state"}) == {"ok": True, "command": "state"}
             with pytest.raises(GadgetipError, match="the policy is wrong"):
-                await ask(path, {"command": "fail"})
+                await asked(path, {"command": "fail"})
             with pytest.raises(GadgetipError, match="a JSON object with a command"):
-                await ask(path, {"comand": "state"})
+                await asked(path, {"comand": "state"})
         assert not path.exists()
-        assert await ask(path, {"command": "state"}) is None
+        assert await asked(path, {"command": "state"}) is None
 
     asyncio.run(scenario())
 
@@ -46,7 +51,7 @@ def test_nobody_listens_at_a_stale_socket(tmp_path: Path) -> None:
     path = tmp_path / "serve.sock"
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
-        assert ask_serve({"command": "state"}, path) is None
+        assert ask(service(path), {"command": "state"}) is None
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
@@ -82,7 +87,7 @@ def test_answers_that_make_no_sense(tmp_path: Path, answer: bytes) -> None:
         thread = threading.Thread(target=speak)
         thread.start()
         with pytest.raises(GadgetipError):
-            ask_serve({"command": "state"}, path, 5.0)
+            ask(service(path), {"command": "state"}, 5.0)
         thread.join(5)
 
 
@@ -92,7 +97,7 @@ def test_one_that_does_not_answer(tmp_path: Path) -> None:
         listener.bind(str(path))
         listener.listen()
         with pytest.raises(GadgetipError, match=r"does not answer within"):
-            ask_serve({"command": "state"}, path, 0.1)
+            ask(service(path), {"command": "state"}, 0.1)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="changes its user")
@@ -105,7 +110,7 @@ def test_others_may_not_ask(tmp_path: Path) -> None:
             path.chmod(0o666)
             for directory in (tmp_path, *list(tmp_path.parents)[:2]):
                 directory.chmod(0o755)
-            asked = await asyncio.create_subprocess_exec(
+            other = await asyncio.create_subprocess_exec(
                 "setpriv",
                 *("--reuid", "65534", "--clear-groups", "python3", "-c"),
                 "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);"
@@ -114,7 +119,7 @@ def test_others_may_not_ask(tmp_path: Path) -> None:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )
-            out, err = await asked.communicate()
+            out, err = await other.communicate()
             assert b"state" not in out, (out, err)
 
     asyncio.run(scenario())
