@@ -14,19 +14,21 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gadgetip.attachment.detaching import Attached, choose, detach, what_is_attached
-    from gadgetip.attachment.gadget_sink import Bound, Listener, attach_to_gadget, plan_for
+    from gadgetip.attachment.gadget_sink import attach_to_gadget, plan_for
     from gadgetip.attachment.keeping import keep_attached
+    from gadgetip.attachment.listener import Bound, Imported, Listener, Traffic
     from gadgetip.attachment.running import Registration, Running, list_running
     from gadgetip.attachment.searching import PatientSearch, Search, search_once
-    from gadgetip.attachment.vhci_sink import Imported, attach_to_vhci, stay_on_vhci
+    from gadgetip.attachment.vhci_sink import attach_to_vhci, stay_on_vhci
 
 _MODULES = {
     "detaching": ("Attached", "choose", "detach", "what_is_attached"),
-    "gadget_sink": ("Bound", "Listener", "attach_to_gadget", "plan_for"),
+    "gadget_sink": ("attach_to_gadget", "plan_for"),
     "keeping": ("keep_attached",),
+    "listener": ("Bound", "Imported", "Listener", "Traffic"),
     "running": ("Registration", "Running", "list_running"),
     "searching": ("PatientSearch", "Search", "search_once"),
-    "vhci_sink": ("Imported", "attach_to_vhci", "stay_on_vhci"),
+    "vhci_sink": ("attach_to_vhci", "stay_on_vhci"),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}
 
@@ -39,6 +41,7 @@ __all__ = [
     "Registration",
     "Running",
     "Search",
+    "Traffic",
     "attach_to_gadget",
     "attach_to_vhci",
     "choose",

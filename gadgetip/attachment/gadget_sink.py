@@ -10,10 +10,10 @@ import logging
 import os
 import signal
 import time
-from dataclasses import dataclass
 
 from gadgetip.attachment.channel import Message, Word
 from gadgetip.attachment.keeper import Keeper, WorkerProcess
+from gadgetip.attachment.listener import Bound, Listener
 from gadgetip.attachment.searching import Search, search_once
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
 from gadgetip.attachment.udc_lock import UdcLock
@@ -33,11 +33,10 @@ from gadgetip.gadget import (
 from gadgetip.gadget.backends.gadgetfs import DRIVER as GADGETFS_DRIVER
 from gadgetip.gadget.configfs import GADGET_PREFIX
 from gadgetip.link import HostAddress
-from gadgetip.matching import DeviceSelector
-from gadgetip.profiles import Profile
+from gadgetip.matching import DeviceSelector, facts_of_tree
+from gadgetip.profiles import Profile, ProfileChoice
 from gadgetip.pump import StallError
 from gadgetip.remote import (
-    FoundDevice,
     ImportedDevice,
     forget_import,
     is_still_exported,
@@ -51,39 +50,18 @@ CONFIGURE_LIMIT_S = 10.0
 DEBRIS_LIMIT_S = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """A replica that the host can see: what, from where, on what, and how it differs."""
-
-    found: FoundDevice
-    udc: Udc
-    plan: Plan
-
-
-class Listener:
-    """Who is told what happens; the default says nothing."""
-
-    def bound(self, bound: Bound) -> None:
-        """The replica is on its controller."""
-
-    def host(self, text: str) -> None:
-        """The host did something that matters."""
-
-    def notice(self, text: str) -> None:
-        """Something that a person may have to know."""
-
-
 def attach_to_gadget(
     address: HostAddress,
     selector: DeviceSelector,
     udc_name: str | None,
-    profile: Profile,
+    profile_for: ProfileChoice,
     listener: Listener,
     search: Search = search_once,
 ) -> None:
     """Rebuild a device on a controller and keep it until it ends.
 
-    `search` may wait for the device; the controller is ours meanwhile.
+    `profile_for` is asked when the device is known. `search` may wait for the device; the
+    controller is ours meanwhile.
     Returns when the user stopped it (SIGINT, SIGTERM). Every other end is an error:
     `DeviceUnpluggedError`, `LinkLostError`, `RefusedError`, `PrerequisiteError`, `GadgetipError`.
     """
@@ -101,6 +79,8 @@ def attach_to_gadget(
             backend_type(udc.name).clean()
         found = search(address, selector)
         try:
+            listener.imported(found)
+            profile = profile_for(facts_of_tree(found.tree, found.imported.record.busid))
             plan = plan_for(found.tree, udc, profile)
             if plan.refusals:
                 reasons = "; ".join(map(str, plan.refusals))

@@ -23,11 +23,13 @@ def keep_attached(
     on_lost: Callable[[GadgetipError], None],
     on_waiting: OnWaiting,
     backoff: Backoff | None = None,
+    pause: Callable[[float], None] | None = None,
 ) -> None:
     """Call `attach` with a search, again and again.
 
     `attach` returns when the user stopped it, which ends this too, and raises when the device was
     lost. `first` is how the device is found for the first time: an error of that one is raised.
+    `pause` waits for so many seconds, or less where something happens that makes it worth while.
     """
     backoff = backoff or Backoff()
     search = _Noting(first)
@@ -44,8 +46,8 @@ def keep_attached(
             else:
                 backoff.lasted(time.monotonic() - search.found_at)
                 pause_s = backoff.pause()
-        time.sleep(pause_s)
-        search = _Noting(PatientSearch(on_waiting, backoff))
+        (pause or time.sleep)(pause_s)
+        search = _Noting(PatientSearch(on_waiting, backoff, pause=pause))
 
 
 class _Noting:

@@ -55,7 +55,14 @@ class PatientSearch:
     server in the middle of a restart.
     """
 
-    def __init__(self, on_waiting: OnWaiting, backoff: Backoff | None = None) -> None:
+    def __init__(
+        self,
+        on_waiting: OnWaiting,
+        backoff: Backoff | None = None,
+        *,
+        pause: Callable[[float], None] | None = None,
+    ) -> None:
+        self._wait = pause or time.sleep
         self._on_waiting = on_waiting
         self._backoff = backoff
         self._known: KnownTrees = {}
@@ -71,7 +78,7 @@ class PatientSearch:
                     raise
                 pause_s = self._pause(error, time.monotonic() - began)
                 self._on_waiting(error, pause_s)
-            time.sleep(pause_s)
+            self._wait(pause_s)
 
     def _pause(self, error: GadgetipError, took_s: float) -> float:
         if self._backoff is None:

@@ -25,8 +25,8 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
+from gadgetip.attachment.listener import Imported
 from gadgetip.attachment.searching import Search, search_once
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
 from gadgetip.link import HostAddress
@@ -58,15 +58,6 @@ from gadgetip.vhci import (
 
 LOOK_S = 0.5
 SETTLE_S = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """A device that this machine's kernel has taken over, and the port it sits on."""
-
-    found: FoundDevice
-    port: VhciPort
-    remembered: Remembered
 
 
 def attach_to_vhci(

@@ -107,7 +107,7 @@ def attach(
                 stay_on_vhci(address, selector, search, narrator.attached)
             else:
                 wishes = with_backend(profile, backend)
-                attach_to_gadget(address, selector, udc, wishes, narrator, search)
+                attach_to_gadget(address, selector, udc, lambda _: wishes, narrator, search)
 
         try:
             if keep:

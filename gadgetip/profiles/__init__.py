@@ -18,6 +18,7 @@ from gadgetip.profiles.profile import (
     InterfaceWish,
     LinkWishes,
     Profile,
+    ProfileChoice,
 )
 from gadgetip.profiles.toml_form import PROFILE_KIND, SCHEMA, decode_profile, parse_profile
 
@@ -36,6 +37,7 @@ __all__ = [
     "InterfaceWish",
     "LinkWishes",
     "Profile",
+    "ProfileChoice",
     "decode_profile",
     "load_profile",
     "parse_profile",

@@ -11,9 +11,10 @@ say: a profile knows neither the device nor the controller.
 The defaults here are the format's defaults; the TOML form (`toml_form`) takes them from here.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gadgetip.matching import Match
+from gadgetip.matching import DeviceFacts, Match
 from gadgetip.usb import Speed
 
 AUTO = "auto"
@@ -119,6 +120,9 @@ class Profile:
         """The wish for an endpoint, by the device's own bEndpointAddress."""
         return next((wish for wish in self.endpoints if wish.address == address), None)
 
+
+ProfileChoice = Callable[[DeviceFacts], Profile]
+"""Says which profile a device has, once it is known."""
 
 GENERIC = Profile("generic", "Everything automatic")
 """No wishes: everything is automatic."""

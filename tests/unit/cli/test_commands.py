@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 
-from gadgetip.attachment import Bound, Imported, PatientSearch, Search, search_once
-from gadgetip.attachment.gadget_sink import Listener
+from gadgetip.attachment import Bound, Imported, Listener, PatientSearch, Search, search_once
 from gadgetip.errors import DeviceUnpluggedError, ExitStatus, LinkLostError
 from gadgetip.gadget import Udc
 from gadgetip.gadget.udc_models import DUMMY_HCD
 from gadgetip.link import HostAddress
-from gadgetip.matching import DeviceSelector
-from gadgetip.profiles import Profile
+from gadgetip.matching import DeviceFacts, DeviceSelector
+from gadgetip.profiles import ProfileChoice
 from gadgetip.remote import ImportedDevice
 from gadgetip.remote.finding import FoundDevice
 from gadgetip.server.hardware_database import known_names
@@ -201,13 +200,13 @@ def attached(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         address: HostAddress,
         selector: DeviceSelector,
         udc: str | None,
-        profile: Profile,
+        profile_for: ProfileChoice,
         listener: Listener,
         search: Search,
     ) -> None:
         seen.searches.append(search)
         seen.sinks.append(("gadget", str(address), str(selector), udc))
-        seen.profile = profile
+        seen.profile = profile_for(DeviceFacts())
         listener.bound(bound(seen.tree))
         listener.host("the host configured the replica")
         listener.notice(f"5 bytes lost{HOSTILE}")
@@ -290,7 +289,8 @@ def test_a_device_that_is_kept(
 ) -> None:
     monkeypatch.setattr("gadgetip.cli.attach.search_once", lambda *_: bound(attached.tree).found)
     monkeypatch.setattr(
-        "gadgetip.attachment.keeping.PatientSearch", lambda *_: lambda *_: bound(HS_STICK).found
+        "gadgetip.attachment.keeping.PatientSearch",
+        lambda *_, **__: lambda *_: bound(HS_STICK).found,
     )
     losses = [LinkLostError("silence\x1b"), DeviceUnpluggedError("pulled out")]
     attached.losses = losses[:]
