@@ -21,6 +21,7 @@ from gadgetip.pump.replica_endpoint import ReplicaEndpoint
 from gadgetip.pump.request_queue import RequestQueue
 from gadgetip.pump.shapers import (
     BotShaper,
+    InShaper,
     PacketInShaper,
     PacketOutShaper,
     Shaper,
@@ -45,7 +46,8 @@ class PythonPump:
     """See `gadgetip.pump.interface.Pump`.
 
     `files` opens and closes the endpoint files; `max_requests` bounds the requests on all of them
-    together; `control_limit_s` is how long the device may think about a control request.
+    together; `control_limit_s` is how long the device may think about a control request. With
+    `may_hold` a lost link suspends the shapers, and `resume` may follow.
     """
 
     def __init__(
@@ -56,19 +58,23 @@ class PythonPump:
         *,
         max_requests: int = MAX_REQUESTS,
         control_limit_s: float = CONTROL_LIMIT_S,
+        may_hold: bool = False,
     ) -> None:
         self._urbs = urbs
         self._listener = listener
         self._control_limit_s = control_limit_s
         self._files = files
         self._queue = RequestQueue(max_requests, urbs.batch)
-        self._context = ShaperContext(noticed=listener.noticed, device_gone=listener.device_gone)
+        self._context = ShaperContext(listener.noticed, listener.device_gone, may_hold)
+        self._observers: dict[int, Callable[[bytes], None]] = {}
         self._statistics: dict[int, EndpointStatistics] = {}
         self._shapers: list[Shaper] = []
         self._fence = Fence(lambda: self._shapers, lambda: urbs.ended is None)
 
     def attach(self) -> None:
         """Take the stream and the endpoint files onto the running event loop."""
+        if self._context.may_hold:
+            self._urbs.on_ending = self.suspend
         self._urbs.on_ended = self._link_ended
         self._urbs.attach()
         self._queue.attach()
@@ -100,6 +106,8 @@ class PythonPump:
             raise
         self._shapers += shapers
         for shaper in shapers:
+            if isinstance(shaper, InShaper):
+                shaper.observed_by(self._observers.get(shaper.side.route.address))
             shaper.start()
 
     async def stop(self, interfaces: Collection[int] | None = None) -> None:
@@ -135,6 +143,29 @@ class PythonPump:
             # The host has one limit for both, the wait for its data and for the answer.
             await self.fence(min(limit_s, self._control_limit_s / 2), idle_s)
         return await self._urbs.control(setup, data, limit_s=deadline - loop.time())
+
+    def suspend(self) -> None:
+        """Keep the host waiting: the link is lost, and may come back (`resume`)."""
+        for shaper in self._shapers:
+            shaper.suspend()
+
+    async def resume(self) -> None:
+        """Go on over the stream, which carries URBs again; the device is configured as it was.
+
+        Raises `LinkLostError` when it is lost once more, `DeviceChangedError`.
+        """
+        for shaper in self._shapers:
+            await shaper.resume()
+
+    def observe(self, address: int, observer: Callable[[bytes], None]) -> None:
+        """Show each URB's data of this IN endpoint to `observer` too, from its next start on."""
+        self._observers[address] = observer
+
+    def insert(self, address: int, data: bytes) -> None:
+        """Give the host a packet on this IN endpoint that the device did not send."""
+        for shaper in self._shapers:
+            if isinstance(shaper, InShaper) and shaper.side.route.address == address:
+                shaper.insert(data)
 
     async def fence(
         self, limit_s: float = CHANGE_LIMIT_S, idle_s: float | None = CHANGE_IDLE_S
