@@ -10,9 +10,10 @@ the request goes out, and the shaper starts anew.
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Collection
 
-from gadgetip.errors import GadgetipError, LocalProtocolError
+from gadgetip.errors import GadgetipError, LinkLostError, LocalProtocolError
 from gadgetip.pump.control_order import CHANGE_IDLE_S, CHANGE_LIMIT_S, fence_limits
 from gadgetip.pump.fence import Fence
 from gadgetip.pump.interface import EndpointFiles, EndpointRoute, PumpListener, Shaping
@@ -34,6 +35,7 @@ from gadgetip.pump.shapers import (
 from gadgetip.pump.statistics import EndpointStatistics
 from gadgetip.pump.urbs import UrbStream
 from gadgetip.usb import Direction, SetupPacket
+from gadgetip.wire import ClientConnection
 
 log = logging.getLogger(__name__)
 
@@ -95,9 +97,12 @@ class PythonPump:
         """Open these endpoints in addition to those that run.
 
         Raises `GadgetipError` where one cannot be opened: none of them runs then. Raises
-        `LocalProtocolError` where an address runs already.
+        `LocalProtocolError` where an address runs already, `LinkLostError` where the link is lost
+        and may come back.
         """
         self._refuse_running(routes)
+        if self._context.may_hold and self._urbs.ended is not None:
+            raise LinkLostError(str(self._urbs.ended))
         sides = self._open_sides(routes)
         try:
             shapers = _make_shapers(sides, self._context)
@@ -149,8 +154,13 @@ class PythonPump:
         for shaper in self._shapers:
             shaper.suspend()
 
+    def relink(self, stream: socket.socket, devid: int, next_seqnum: int) -> None:
+        """Take another stream, over which the same device was imported again."""
+        self._urbs.relink(stream, ClientConnection.after_import(devid), devid, next_seqnum)
+        self._urbs.attach()
+
     async def resume(self) -> None:
-        """Go on over the stream, which carries URBs again; the device is configured as it was.
+        """Go on over the new stream; the device is configured as it was.
 
         Raises `LinkLostError` when it is lost once more, `DeviceChangedError`.
         """
