@@ -6,12 +6,14 @@ that nothing outside this room has to know.
 """
 
 from gadgetip.link.address import HostAddress
+from gadgetip.link.figures import StreamFigures
 from gadgetip.link.tcp import CONNECT_LIMIT_S, Endpoints, connect, connect_between, tune
 
 __all__ = [
     "CONNECT_LIMIT_S",
     "Endpoints",
     "HostAddress",
+    "StreamFigures",
     "connect",
     "connect_between",
     "tune",
