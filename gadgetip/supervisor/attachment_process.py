@@ -17,7 +17,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from gadgetip.supervisor.leash import STOP, WAKE, Leash
 from gadgetip.supervisor.messages import MAX_MESSAGE_BYTES, Message, MessageError, decode
@@ -170,6 +170,7 @@ def _live_as_attachment(live: Callable[[Leash], None], end: socket.socket, log: 
         os.setsid()
         os.dup2(log, 1)
         os.dup2(log, 2)
+        sys.stdout, sys.stderr = _text_file(1), _text_file(2)
         _close_all_but({0, 1, 2, end.fileno()})
         # Until then there is nothing to be ended in order.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -184,6 +185,13 @@ def _live_as_attachment(live: Callable[[Leash], None], end: socket.socket, log: 
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
+
+
+def _text_file(number: int) -> TextIO:
+    """An open file as one for lines of text, whatever the supervisor's own was."""
+    return open(
+        number, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
+    )
 
 
 def _close_all_but(kept: set[int]) -> None:

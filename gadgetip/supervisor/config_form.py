@@ -63,7 +63,9 @@ def _read_settings(table: StrictTable) -> Settings:
 def _read_attachments(whole: StrictTable) -> tuple[ConfiguredAttachment, ...]:
     tables = whole.tables("attachment")
     if len(tables) > MAX_ATTACHMENTS:
-        whole.fault("attachment", f"there are {len(tables)}: {MAX_ATTACHMENTS} are the most")
+        whole.fault(
+            "attachment", f"[[attachment]]: there are {len(tables)}: {MAX_ATTACHMENTS} are the most"
+        )
         return ()
     attachments: list[ConfiguredAttachment] = []
     names: set[str] = set()

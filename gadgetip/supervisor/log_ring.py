@@ -4,13 +4,15 @@ The journal has all of it. This is for whoever asks `gadgetip log`, also on a bo
 in memory and short.
 """
 
+import json
 from collections import deque
 from dataclasses import dataclass
 
 LINES = 1000
 MAX_LINE_CHARACTERS = 1000
-MAX_ANSWER_CHARACTERS = 100_000
-"""An answer of the control socket has to fit its line, with six bytes for a character at worst."""
+MAX_ANSWER_BYTES = 900_000
+"""An answer of the control socket has to fit its line (`service.control.MAX_LINE_BYTES`)."""
+_LINE_OVERHEAD_BYTES = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,9 @@ class LogRing:
     def last(self, most: int = LINES, after: int = 0) -> list[LogLine]:
         """The last lines, `most` of them and as many as an answer holds, behind number `after`."""
         chosen: deque[LogLine] = deque()
-        left = MAX_ANSWER_CHARACTERS
+        left = MAX_ANSWER_BYTES
         for line in reversed(self._lines):
-            left -= len(line.text)
+            left -= len(json.dumps(line.text)) + _LINE_OVERHEAD_BYTES
             if line.number <= after or len(chosen) >= most or left < 0:
                 break
             chosen.appendleft(line)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-MAX_MESSAGE_BYTES = 16 * 1024
+MAX_MESSAGE_BYTES = 64 * 1024
 MAX_TEXT_CHARACTERS = 1000
 
 Value = str | int | float | bool | None
