@@ -19,7 +19,7 @@ from gadgetip.supervisor.log_ring import LINES
 from gadgetip.supervisor.reloading import Changes
 from gadgetip.supervisor.supervisor import Supervisor
 
-SERVICE = Service(Path("/run/gadgetip/supervisor.sock"), "gadgetip run", "gadgetip-run")
+SERVICE = Service(Path("/run/gadgetip/supervisor.sock"), "gadgetip run", "gadgetip")
 GROUP = "gadgetip"
 """Whoever is in this group may use the socket, where the group exists."""
 

@@ -122,10 +122,11 @@ def test_figures_move(supervising: Supervising) -> None:
 
 
 def test_hooks_were_told(supervising: Supervising) -> None:
-    states = wait_for(
-        lambda: (s := supervising.states_told("stick")) and s[-1] == "running" and s,
-        "the hook told that it runs",
-    )
+    def told() -> list[str] | None:
+        states = supervising.states_told("stick")
+        return states if states[-1:] == ["running"] else None
+
+    states = wait_for(told, "the hook told that it runs")
     assert states[0] == "waiting for server"
     assert states[-3:] == ["planning", "bound", "running"]
     assert "waiting for controller" in supervising.states_told("rival")
