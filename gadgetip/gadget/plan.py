@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from gadgetip.errors import RefusedError, UsageError
 from gadgetip.gadget.capabilities import OLDEST_KERNEL, Capabilities, Form, KernelVersion
+from gadgetip.gadget.class_overrides import override_classes, own_classes
 from gadgetip.gadget.deviations import Deviation, Severity
 from gadgetip.gadget.function_form import note_what_functions_lose, plan_function
 from gadgetip.gadget.identity import KernelStrings, note_missing_bos, note_what_the_kernel_sets
@@ -91,11 +92,13 @@ def _candidate(
     deviations: list[Deviation] = []
     _note_circumstances(backend, model, kernel, deviations)
     tree, own_strings = override_identity(tree, profile.gadget.identity, deviations)
+    own = [own_classes(tree.configurations[place]) for place in chosen]
+    tree = override_classes(tree, profile, deviations)
     configurations = tuple(tree.configurations[place] for place in chosen)
     _note_configurations(tree, configurations, backend, deviations)
     speed = _choose_speed(tree, udc_speed, model, backend, profile, deviations)
     speeds = tuple(each for each in (Speed.FULL, Speed.HIGH, Speed.SUPER) if each <= speed)
-    make_routes = RouteMaker(tree.speed, profile)
+    routes = [RouteMaker(tree.speed, profile, classes) for classes in own]
     kept = [
         keep_settings(configuration, profile, backend.form, deviations)
         for configuration in configurations
@@ -108,7 +111,7 @@ def _candidate(
         identity = strings.identity
         planned = [
             plan_function(tree, each, speeds, model, backend, strings, make_routes, deviations)
-            for each in kept
+            for each, make_routes in zip(kept, routes, strict=True)
         ]
     else:
         identity = KernelStrings(tree, speed, model, []).identity
@@ -123,7 +126,8 @@ def _candidate(
                 )
             )
         planned = [
-            plan_raw(tree, each, speeds, model, backend, make_routes, deviations) for each in kept
+            plan_raw(tree, each, speeds, model, backend, make_routes, deviations)
+            for each, make_routes in zip(kept, routes, strict=True)
         ]
     note_qualifier(tree, backend.form, speed, len(configurations), model, deviations)
     note_unknown_wishes(profile, configurations, deviations)
@@ -131,6 +135,7 @@ def _candidate(
         refuse_impossible_shapers(each.routes.get(speed, ()), deviations)
         _check_routes(each, speed, model, deviations)
     return Plan(
+        profile=profile.name,
         backend=backend.name,
         model=model.name,
         speed=speed,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from gadgetip.gadget.deviations import Deviation, Severity
 from gadgetip.gadget.identity import REMOTE_WAKEUP, Identity
 from gadgetip.gadget.steering import EndpointRequest
+from gadgetip.profiles import GENERIC
 from gadgetip.pump import EndpointRoute
 from gadgetip.usb import Descriptor, Speed
 
@@ -67,7 +68,8 @@ class PlannedConfiguration:
 class Plan:
     """How a device is rebuilt.
 
-    `own_strings` are texts, by index and language, that the replica answers instead of the device.
+    `profile` is the name of the profile that was asked. `own_strings` are texts, by index and
+    language, that the replica answers instead of the device.
     """
 
     backend: str
@@ -78,6 +80,7 @@ class Plan:
     configurations: tuple[PlannedConfiguration, ...]
     deviations: tuple[Deviation, ...] = ()
     own_strings: dict[tuple[int, int], str] = field(default_factory=dict)
+    profile: str = GENERIC.name
     forward_reset: bool = True
     control_limit_s: float = 5.0
 

@@ -3,12 +3,14 @@
 `bot` needs one bulk endpoint each way and a class that speaks the bulk-only transport, `uas` four
 pipes that say which is which. `short` is chosen where packets have another size at the host than
 at the device and the class ends every transfer on a short packet. Anything else is carried packet
-by packet, because a wrong guess hangs a device. A profile may know better.
+by packet, because a wrong guess hangs a device. A profile may know better. The class that counts
+is always the device's own, also where the host sees another.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gadgetip.gadget.class_overrides import OwnClasses
 from gadgetip.gadget.speed_conversion import endpoint_at, urb_interval
 from gadgetip.profiles import EndpointWish, Profile
 from gadgetip.pump import EndpointRoute, Shaping
@@ -44,6 +46,7 @@ class RouteMaker:
 
     device_speed: Speed
     profile: Profile
+    own_classes: OwnClasses
 
     def __call__(
         self,
@@ -85,8 +88,22 @@ class RouteMaker:
             pipe=_pipe(endpoint),
         )
         wish = self.profile.endpoint(endpoint.address)
-        shaping = _shaping(plain, setting, wish)
+        shaping = _shaping(plain, self._as_the_device_has_it(setting), wish)
         return self._wished(_sized(plain, shaping), wish)
+
+    def _as_the_device_has_it(self, setting: AlternateSetting) -> AlternateSetting:
+        wish = self.profile.interface(setting.interface)
+        if wish is None or wish.class_triple is None:
+            return setting
+        # One that is frozen is the host's setting 0, whichever it is at the device.
+        frozen = wish.alternate_setting
+        alternate = setting.alternate if frozen is None else frozen
+        own = self.own_classes[setting.interface, alternate]
+        device_class, subclass, protocol = own
+        descriptor = setting.descriptor.replace(
+            bInterfaceClass=device_class, bInterfaceSubClass=subclass, bInterfaceProtocol=protocol
+        )
+        return replace(setting, descriptor=descriptor)
 
     def _wished(self, route: EndpointRoute, wish: EndpointWish | None) -> EndpointRoute:
         if wish is None:

@@ -42,11 +42,12 @@ class IdentityWishes:
 class GadgetWishes:
     """What the replica as a whole is like.
 
-    `backend` is one of `BACKENDS`. `max_speed` caps the replica's speed. With `forward_reset` a
-    reset by the host resets the device.
+    `backend` is one of `BACKENDS`, `udc` the name of a controller. `max_speed` caps the replica's
+    speed. With `forward_reset` a reset by the host resets the device.
     """
 
     backend: str = AUTO
+    udc: str | None = None
     max_speed: Speed | None = None
     forward_reset: bool = True
     identity: IdentityWishes = field(default_factory=IdentityWishes)
@@ -57,12 +58,14 @@ class InterfaceWish:
     """One interface, by the device's own bInterfaceNumber.
 
     With `drop` the host does not see it. `alternate_setting` is the only setting that the host
-    sees.
+    sees. `class_triple` is the class, subclass and protocol that the host sees instead of the
+    device's own, in every setting.
     """
 
     number: int
     drop: bool = False
     alternate_setting: int | None = None
+    class_triple: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +90,15 @@ class LinkWishes:
     """What happens when the server is lost or slow.
 
     `on_loss` is one of `ON_LOSS`: unplug the replica at once, or hold it for `hold_s` seconds in
-    the hope that the device comes back. A control request that has no answer after
-    `control_timeout_ms` milliseconds is stalled.
+    the hope that the device comes back. Between attempts to get it back there are `retry_min_s`
+    to `retry_max_s` seconds, None for whoever attaches to decide. A control request that has no
+    answer after `control_timeout_ms` milliseconds is stalled.
     """
 
     on_loss: str = "unplug"
     hold_s: float = 0
+    retry_min_s: float | None = None
+    retry_max_s: float | None = None
     control_timeout_ms: int = 5000
 
 

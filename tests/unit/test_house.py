@@ -47,6 +47,7 @@ ROOMS: dict[str, frozenset[str]] = {
 PURE = (
     "gadget/allocation.py",
     "gadget/capabilities.py",
+    "gadget/class_overrides.py",
     "gadget/deviations.py",
     "gadget/fifo.py",
     "gadget/function_form.py",
