@@ -1,14 +1,14 @@
 """The arguments that several commands take: HOST and DEVICE, with their stock spellings."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import click
 
 from gadgetip.errors import GadgetipError
 from gadgetip.link import HostAddress
-from gadgetip.matching import DeviceSelector
-from gadgetip.profiles import BACKENDS, GENERIC, Profile, load_profile
+from gadgetip.matching import DeviceFacts, DeviceSelector
+from gadgetip.profiles import AUTO, BACKENDS, Profile, choose_profile, load_profile
 
 
 class HostType(click.ParamType[HostAddress]):
@@ -45,8 +45,31 @@ class DeviceType(click.ParamType[DeviceSelector]):
             self.fail(str(error), param, ctx)
 
 
-class ProfileType(click.ParamType[Profile]):
-    """NAME or FILE of a profile."""
+@dataclass(frozen=True, slots=True)
+class AskedProfile:
+    """What --profile and --backend say: called with a device, it is the device's profile.
+
+    `named` is None for "auto", the profile that fits the device.
+    """
+
+    named: Profile | None = None
+    backend: str | None = None
+
+    def __call__(self, facts: DeviceFacts) -> Profile:
+        """The profile, with the command line's backend, which goes first."""
+        profile = self.named or choose_profile(AUTO, facts)
+        if self.backend is None:
+            return profile
+        return replace(profile, gadget=replace(profile.gadget, backend=self.backend))
+
+    @property
+    def udc(self) -> str | None:
+        """The controller that it names, where that is known without the device."""
+        return self.named.gadget.udc if self.named is not None else None
+
+
+class ProfileType(click.ParamType[AskedProfile]):
+    """NAME or FILE of a profile, or "auto"."""
 
     name = "profile"
 
@@ -55,17 +78,19 @@ class ProfileType(click.ParamType[Profile]):
         value: Any,
         param: click.Parameter | None,  # noqa: ARG002 (a profile's own errors are no usage errors)
         ctx: click.Context | None,  # noqa: ARG002
-    ) -> Profile:
-        """Load it, strictly."""
-        return value if isinstance(value, Profile) else load_profile(str(value))
+    ) -> AskedProfile:
+        """Load it, strictly; what fits the device is chosen when it is known."""
+        if isinstance(value, AskedProfile):
+            return value
+        return AskedProfile(None if value == AUTO else load_profile(str(value)))
 
 
 profile_option = click.option(
     "--profile",
     type=ProfileType(),
     metavar="NAME|FILE",
-    default=GENERIC,
-    show_default="generic",
+    default=AUTO,
+    show_default="auto, the one that fits the device",
     help="What is wished for this device: a shipped or installed profile, or a file.",
 )
 backend_option = click.option(
@@ -73,13 +98,6 @@ backend_option = click.option(
     type=click.Choice(BACKENDS),
     help="What the replica is built on; the plan chooses by itself.",
 )
-
-
-def with_backend(profile: Profile, backend: str | None) -> Profile:
-    """The profile with the command line's backend, which goes first."""
-    if backend is None:
-        return profile
-    return replace(profile, gadget=replace(profile.gadget, backend=backend))
 
 
 HOST_AND_DEVICE_HELP = """\b

@@ -1,5 +1,7 @@
 """`gadgetip attach`: one attachment, in the foreground or handed to the kernel."""
 
+from dataclasses import replace
+
 import click
 from click.core import ParameterSource
 
@@ -18,19 +20,19 @@ from gadgetip.attachment import (
 )
 from gadgetip.cli.arguments import (
     HOST_AND_DEVICE_HELP,
+    AskedProfile,
     DeviceType,
     HostType,
     backend_option,
     one_of,
     profile_option,
-    with_backend,
 )
 from gadgetip.cli.output import Output, common_options, describe
 from gadgetip.errors import DeviceUnpluggedError, GadgetipError, LinkLostError
 from gadgetip.gadget import Severity
 from gadgetip.link import HostAddress
 from gadgetip.matching import DeviceSelector
-from gadgetip.profiles import Profile
+from gadgetip.profiles import GENERIC
 
 EPILOG = f"""{HOST_AND_DEVICE_HELP}
 \b
@@ -70,7 +72,7 @@ def attach(
     sink: str | None,
     udc: str | None,
     backend: str | None,
-    profile: Profile,
+    profile: AskedProfile,
     wait: bool,
     keep: bool,
 ) -> None:
@@ -106,8 +108,8 @@ def attach(
             if to == "vhci":
                 stay_on_vhci(address, selector, search, narrator.attached)
             else:
-                wishes = with_backend(profile, backend)
-                attach_to_gadget(address, selector, udc, lambda _: wishes, narrator, search)
+                wishes = replace(profile, backend=backend)
+                attach_to_gadget(address, selector, udc or wishes.udc, wishes, narrator, search)
 
         try:
             if keep:
@@ -178,6 +180,8 @@ class _Narrator(Listener):
             f"{describe(bound.found.tree)} from {self._address} ({record.busid}) is on "
             f"{bound.udc.name} through {plan.backend} at {plan.speed.mbps_text}; {_summary(bound)}"
         )
+        if plan.profile != GENERIC.name:
+            self._output.say(f"  profile: {plan.profile}")
         for deviation in plan.deviations:
             line = f"  {deviation.severity}: {deviation}"
             if deviation.severity is Severity.INFO:
@@ -187,6 +191,7 @@ class _Narrator(Listener):
         self._output.event(
             "bound",
             udc=bound.udc.name,
+            profile=plan.profile,
             backend=plan.backend,
             speed=plan.speed.kernel_name,
             server=str(self._address),

@@ -6,7 +6,12 @@ whatever tells it: a server's list, a device's descriptors, this machine's inven
 `DeviceSelector` says of such facts yes, no, or None: "not known yet".
 """
 
-from gadgetip.matching.facts import DeviceFacts, facts_of_record, facts_of_tree
+from gadgetip.matching.facts import (
+    DeviceFacts,
+    facts_of_descriptors,
+    facts_of_record,
+    facts_of_tree,
+)
 from gadgetip.matching.match import Match, Specificity, best_fits, fits, specificity
 from gadgetip.matching.match_form import read_match, read_matches
 from gadgetip.matching.selector import DeviceSelector
@@ -17,6 +22,7 @@ __all__ = [
     "Match",
     "Specificity",
     "best_fits",
+    "facts_of_descriptors",
     "facts_of_record",
     "facts_of_tree",
     "fits",

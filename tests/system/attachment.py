@@ -59,6 +59,11 @@ class Attachment:
             print(f"gadgetip said on standard error:\n{self.errors}", file=sys.stderr)
 
     @property
+    def differing(self) -> list[dict[str, str]]:
+        """The deviations that the host sees while the link lasts."""
+        return [each for each in self.bound["deviations"] if each["subject"] != "link"]
+
+    @property
     def pid(self) -> int:
         """The keeper's process id."""
         return self._process.pid

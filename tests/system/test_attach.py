@@ -37,7 +37,8 @@ def test_one_line_tells_what_was_bound(attached: Attachment, stick: Stick) -> No
     assert attached.bound["backend"] == "functionfs"
     assert attached.bound["busid"] == stick.busid
     assert attached.bound["id"] == "0781:5581"
-    assert attached.bound["deviations"] == []
+    assert attached.bound["profile"] == "mass-storage"
+    assert attached.differing == []
 
 
 def test_the_host_sees_the_very_descriptors_of_the_device(disk: Path, stick: Stick) -> None:
