@@ -43,6 +43,7 @@ COMMANDS = {
     "list": "gadgetip.cli.listing:list_command",
     "plan": "gadgetip.cli.plan:plan",
     "ports": "gadgetip.cli.ports:ports",
+    "profile": "gadgetip.cli.profile:profile",
     "serve": "gadgetip.cli.serve:serve",
     "udc": "gadgetip.cli.udc:udc",
     "unbind": "gadgetip.cli.bind:unbind",

@@ -111,12 +111,7 @@ class RouteMaker:
         transfer = wish.transfer_bytes or route.transfer_bytes
         interval = route.interval
         if wish.interval_us is not None and route.transfer_type is TransferType.INTERRUPT:
-            unit = (
-                MICROSECONDS_PER_MICROFRAME
-                if self.device_speed >= Speed.HIGH
-                else MICROSECONDS_PER_FRAME
-            )
-            interval = max(1, wish.interval_us // unit)
+            interval = max(1, wish.interval_us // _interval_unit_us(self.device_speed))
         return replace(
             route,
             window_urbs=wish.window_urbs or route.window_urbs,
@@ -126,6 +121,19 @@ class RouteMaker:
             interval=interval,
             read_ahead=route.read_ahead if wish.read_ahead is None else wish.read_ahead,
         )
+
+
+def wish_like(route: EndpointRoute, device_speed: Speed) -> EndpointWish:
+    """The wish that a route fulfils: a profile that has it changes nothing."""
+    is_interrupt = route.transfer_type is TransferType.INTERRUPT
+    return EndpointWish(
+        route.address,
+        str(route.shaping),
+        route.window_urbs,
+        route.transfer_bytes,
+        route.interval * _interval_unit_us(device_speed) if is_interrupt else None,
+        route.read_ahead if route.direction is Direction.IN else None,
+    )
 
 
 def speaks_bulk_only(setting: AlternateSetting) -> bool:
@@ -171,6 +179,11 @@ def _shaping(route: EndpointRoute, setting: AlternateSetting, wish: EndpointWish
     if resized and setting.descriptor.class_triple in SHORT_CLASSES:
         return Shaping.SHORT
     return Shaping.PACKET
+
+
+def _interval_unit_us(device_speed: Speed) -> int:
+    """Microseconds: what a URB's interval counts."""
+    return MICROSECONDS_PER_MICROFRAME if device_speed >= Speed.HIGH else MICROSECONDS_PER_FRAME
 
 
 def _sized(route: EndpointRoute, shaping: Shaping) -> EndpointRoute:

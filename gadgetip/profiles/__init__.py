@@ -28,7 +28,13 @@ from gadgetip.profiles.profile import (
     Profile,
     ProfileChoice,
 )
-from gadgetip.profiles.toml_form import PROFILE_KIND, SCHEMA, decode_profile, parse_profile
+from gadgetip.profiles.toml_form import (
+    PROFILE_KIND,
+    SCHEMA,
+    decode_profile,
+    is_profile_name,
+    parse_profile,
+)
 
 __all__ = [
     "AUTO",
@@ -51,6 +57,7 @@ __all__ = [
     "decode_profile",
     "find_profile",
     "is_path",
+    "is_profile_name",
     "load_profile",
     "parse_profile",
     "profile_files",

@@ -57,6 +57,11 @@ def is_profile_name(text: str) -> bool:
     return bool(_NAME.fullmatch(text)) and text != AUTO
 
 
+def is_endpoint_address(address: int) -> bool:
+    """Whether an endpoint that carries data may have this bEndpointAddress."""
+    return 0 <= address <= 0xFF and not address & 0x70 and bool(address & 0x0F)
+
+
 def decode_profile(data: bytes, source: str) -> Profile:
     """Read the bytes of a profile's file; see `parse_profile`."""
     return decode_document(data, source, PROFILE_KIND)
@@ -142,7 +147,7 @@ def _read_endpoints(tables: list[StrictTable]) -> tuple[EndpointWish, ...]:
     for table in tables:
         table.need("address", "write the endpoint's bEndpointAddress")
         address = table.whole("address", 0x01, 0x8F, None, hexadecimal=True)
-        if address is not None and (address & 0x70 or not address & 0x0F):
+        if address is not None and not is_endpoint_address(address):
             limits = "0x01 to 0x0f (OUT) or 0x81 to 0x8f (IN)"
             table.fault("address", f"address is 0x{address:02x}: it has to be {limits}")
             address = None
