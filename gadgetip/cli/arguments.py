@@ -8,7 +8,7 @@ import click
 from gadgetip.errors import GadgetipError
 from gadgetip.link import HostAddress
 from gadgetip.matching import DeviceFacts, DeviceSelector
-from gadgetip.profiles import AUTO, BACKENDS, Profile, choose_profile, load_profile
+from gadgetip.profiles import AUTO, BACKENDS, MAX_HOLD_S, Profile, choose_profile, load_profile
 
 
 class HostType(click.ParamType[HostAddress]):
@@ -47,16 +47,28 @@ class DeviceType(click.ParamType[DeviceSelector]):
 
 @dataclass(frozen=True, slots=True)
 class AskedProfile:
-    """What --profile and --backend say: called with a device, it is the device's profile.
+    """What --profile, --backend and --hold say: called with a device, it is the device's profile.
 
     `named` is None for "auto", the profile that fits the device.
     """
 
     named: Profile | None = None
     backend: str | None = None
+    hold: float | None = None
 
     def __call__(self, facts: DeviceFacts) -> Profile:
-        """The profile, with the command line's backend, which goes first."""
+        """The profile, with what the command line says, which goes first.
+
+        In the foreground nothing is held that nobody has asked for: that a command ends when the
+        link is lost is what scripts wait for.
+        """
+        profile = self.as_written(facts)
+        if self.hold is not None:
+            return profile.held_for(self.hold)
+        return profile if profile.link.insists else profile.held_for(0)
+
+    def as_written(self, facts: DeviceFacts) -> Profile:
+        """The profile, with the command line's backend."""
         profile = self.named or choose_profile(AUTO, facts)
         if self.backend is None:
             return profile
@@ -82,7 +94,9 @@ class ProfileType(click.ParamType[AskedProfile]):
         """Load it, strictly; what fits the device is chosen when it is known."""
         if isinstance(value, AskedProfile):
             return value
-        return AskedProfile(None if value == AUTO else load_profile(str(value)))
+        if value == AUTO:
+            return AskedProfile()
+        return AskedProfile(load_profile(str(value)).insisting())
 
 
 profile_option = click.option(
@@ -97,6 +111,32 @@ backend_option = click.option(
     "--backend",
     type=click.Choice(BACKENDS),
     help="What the replica is built on; the plan chooses by itself.",
+)
+
+
+class SecondsType(click.ParamType[float]):
+    """Seconds to hold, 0 to a day."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Parse; infinity and what is no number at all are refused."""
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds <= MAX_HOLD_S:
+            self.fail(f"{value!r}: it has to be 0 to {MAX_HOLD_S} seconds", param, ctx)
+        return seconds
+
+
+hold_option = click.option(
+    "--hold",
+    type=SecondsType(),
+    metavar="SECONDS",
+    help="Keep the host's device so long when the link is lost; 0 unplugs it at once.",
 )
 
 

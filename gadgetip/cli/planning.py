@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from gadgetip.attachment import plan_for
-from gadgetip.cli.arguments import AskedProfile
 from gadgetip.errors import GadgetipError, PrerequisiteError, UsageError
 from gadgetip.gadget import (
     BACKENDS,
@@ -26,7 +25,7 @@ from gadgetip.gadget import (
 )
 from gadgetip.link import HostAddress
 from gadgetip.matching import DeviceFacts, DeviceSelector, facts_of_descriptors, facts_of_tree
-from gadgetip.profiles import Profile
+from gadgetip.profiles import Profile, ProfileChoice
 from gadgetip.remote import find_and_import
 from gadgetip.usb import DeviceTree, Speed, infer_speed, parse_device_file, with_placeholder_strings
 
@@ -99,7 +98,7 @@ def choose_target(udc: str | None, udc_model: str | None, kernel: str | None = N
 
 
 def profile_and_plan(
-    seen: SeenDevice, asked: AskedProfile, udc: str | None, target: Target
+    seen: SeenDevice, asked: ProfileChoice, udc: str | None, target: Target
 ) -> tuple[Profile, Target, Plan]:
     """The device's profile, and the plan for the controller that it names unless `udc` does."""
     profile = asked(seen.facts)

@@ -69,7 +69,7 @@ def suggest(
     named = udc if udc_model is not None else udc or profile.udc
     target = choose_target(named, udc_model)
     seen = see_device()
-    asked = replace(profile, backend=backend)
+    asked = replace(profile, backend=backend).as_written
     base, _, plan = profile_and_plan(seen, asked, named, target)
     has_strings = descriptors is None
     tree = seen.tree

@@ -29,6 +29,7 @@ from gadgetip.profiles.profile import (
     ProfileChoice,
 )
 from gadgetip.profiles.toml_form import (
+    MAX_HOLD_S,
     PROFILE_KIND,
     SCHEMA,
     decode_profile,
@@ -40,6 +41,7 @@ __all__ = [
     "AUTO",
     "BACKENDS",
     "GENERIC",
+    "MAX_HOLD_S",
     "ON_LOSS",
     "OWN_PROFILES",
     "PROFILE_KIND",

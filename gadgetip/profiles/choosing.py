@@ -26,10 +26,11 @@ def choose_profile(name: str, facts: DeviceFacts, own: Path = OWN_PROFILES) -> P
     """The profile that is named (see `load_profile`); "auto" is the one that fits the device best.
 
     A match that needs what is not known of the device does not fit. Raises `FileError` for a tie,
-    and for a profile that is named and cannot be had.
+    and for a profile that is named and cannot be had. One that is named, or the owner's, insists on
+    what it holds.
     """
     if name != AUTO:
-        return load_profile(name, own)
+        return load_profile(name, own).insisting()
     best = best_fits(_readable(own), lambda each: each[1].matches, facts)
     own_best = [each for each in best if not each[0].shipped]
     chosen = own_best or list(best)
@@ -40,7 +41,10 @@ def choose_profile(name: str, facts: DeviceFacts, own: Path = OWN_PROFILES) -> P
             f"the profiles {names} fit this device equally well ({files}): "
             "make one's match closer, or choose with --profile"
         )
-    return chosen[0][1] if chosen else GENERIC
+    if not chosen:
+        return GENERIC
+    file, profile = chosen[0]
+    return profile if file.shipped else profile.insisting()
 
 
 def _readable(own: Path) -> list[tuple[ProfileFile, Profile]]:

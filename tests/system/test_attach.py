@@ -38,7 +38,7 @@ def test_one_line_tells_what_was_bound(attached: Attachment, stick: Stick) -> No
     assert attached.bound["busid"] == stick.busid
     assert attached.bound["id"] == "0781:5581"
     assert attached.bound["profile"] == "mass-storage"
-    assert attached.differing == []
+    assert attached.bound["deviations"] == []
 
 
 def test_the_host_sees_the_very_descriptors_of_the_device(disk: Path, stick: Stick) -> None:

@@ -118,7 +118,7 @@ def test_endpoint_addresses_are_steered(server: StockServer, taken: tuple[Direct
             Attachment("127.0.0.1", stick.id, udc=UDC) as attached,
         ):
             replica = host.wait_for_device(UDC)
-            assert attached.differing == []
+            assert attached.bound["deviations"] == []
             assert host.descriptors(replica) == own
             exchange(host.wait_for_disk(UDC))
 

@@ -60,6 +60,15 @@ def test_the_owners_goes_before_a_shipped_one_that_fits_as_well(tmp_path: Path) 
     assert chosen(tmp_path, STICK) == "my-sticks"
 
 
+def test_only_the_owner_insists_on_holding(tmp_path: Path) -> None:
+    shipped = choose_profile("auto", STICK, tmp_path)
+    assert (shipped.link.on_loss, shipped.link.insists) == ("hold", False)
+    assert choose_profile("mass-storage", STICK, tmp_path).link.insists
+    hold = '[match]\nid = "1209:beef"\n[link]\non_loss = "hold"\nhold_s = 1\n'
+    write(tmp_path, "mine", hold)
+    assert choose_profile("auto", RARE, tmp_path).link.insists
+
+
 def test_the_owners_hides_a_shipped_one_of_the_same_name(tmp_path: Path) -> None:
     write(tmp_path, "mass-storage", 'match = { id = "1209:0001" }')
     assert choose_profile("auto", STICK, tmp_path) == GENERIC
