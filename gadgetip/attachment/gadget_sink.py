@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from gadgetip.attachment.channel import Message, Word
 from gadgetip.attachment.keeper import Keeper, WorkerProcess
 from gadgetip.attachment.listener import Bound, Listener
-from gadgetip.attachment.recalling import Recall
+from gadgetip.attachment.recalling import PAUSES_S, Recall
 from gadgetip.attachment.searching import Search, search_once
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
 from gadgetip.attachment.udc_lock import UdcLock
@@ -103,7 +103,12 @@ def attach_to_gadget(
             asyncio.run(_configure(found.imported, plan))
             if plan.hold is not None:
                 recall = Recall(
-                    address, selector, found, plan.hold.limit_s, on_waiting=listener.waiting
+                    address,
+                    selector,
+                    found,
+                    plan.hold.limit_s,
+                    pauses_s=plan.hold.wishes.pauses_s(*PAUSES_S),
+                    on_waiting=listener.waiting,
                 )
             bound = Bound(found, udc, plan)
             _build_and_keep(BACKENDS[plan.backend](udc.name), bound, listener, recall)

@@ -1,6 +1,8 @@
 """The arguments that several commands take: HOST and DEVICE, with their stock spellings."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -8,7 +10,15 @@ import click
 from gadgetip.errors import GadgetipError
 from gadgetip.link import HostAddress
 from gadgetip.matching import DeviceFacts, DeviceSelector
-from gadgetip.profiles import AUTO, BACKENDS, MAX_HOLD_S, Profile, choose_profile, load_profile
+from gadgetip.profiles import (
+    AUTO,
+    BACKENDS,
+    GENERIC,
+    MAX_HOLD_S,
+    Profile,
+    choose_profile,
+    load_profile,
+)
 
 
 class HostType(click.ParamType[HostAddress]):
@@ -79,6 +89,11 @@ class AskedProfile:
         """The controller that it names, where that is known without the device."""
         return self.named.gadget.udc if self.named is not None else None
 
+    def pauses_s(self, shortest: float, longest: float) -> tuple[float, float]:
+        """As `LinkWishes.pauses_s`, where that is known without the device."""
+        link = self.named.link if self.named is not None else GENERIC.link
+        return link.pauses_s(shortest, longest)
+
 
 class ProfileType(click.ParamType[AskedProfile]):
     """NAME or FILE of a profile, or "auto"."""
@@ -111,6 +126,22 @@ backend_option = click.option(
     "--backend",
     type=click.Choice(BACKENDS),
     help="What the replica is built on; the plan chooses by itself.",
+)
+
+
+def descriptors_option(text: str) -> Callable[[Any], Any]:
+    """--descriptors FILE, with this help."""
+    return click.option(
+        "--descriptors",
+        metavar="FILE",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help=text,
+    )
+
+
+udc_option = click.option("--udc", metavar="NAME", help="Plan for this controller of this machine.")
+udc_model_option = click.option(
+    "--udc-model", metavar="MODEL", help="Plan for a kind of controller."
 )
 
 

@@ -18,6 +18,7 @@ from gadgetip.attachment import (
     search_once,
     stay_on_vhci,
 )
+from gadgetip.attachment.backoff import MAXIMUM_S, MINIMUM_S, Backoff
 from gadgetip.cli.arguments import (
     HOST_AND_DEVICE_HELP,
     AskedProfile,
@@ -114,7 +115,13 @@ def attach(
 
         try:
             if keep:
-                keep_attached(once, first, on_lost=narrator.lost, on_waiting=narrator.waiting)
+                keep_attached(
+                    once,
+                    first,
+                    on_lost=narrator.lost,
+                    on_waiting=narrator.waiting,
+                    backoff=Backoff(*profile.pauses_s(MINIMUM_S, MAXIMUM_S)),
+                )
             else:
                 once(first)
         except KeyboardInterrupt:

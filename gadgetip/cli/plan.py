@@ -11,18 +11,18 @@ from gadgetip.cli.arguments import (
     DeviceType,
     HostType,
     backend_option,
+    descriptors_option,
     profile_option,
+    udc_model_option,
+    udc_option,
 )
 from gadgetip.cli.output import Output, common_options, describe
 from gadgetip.cli.plan_text import plan_as_json, plan_lines
 from gadgetip.cli.planning import (
     MODELS_HELP,
     choose_target,
-    descriptors_option,
     device_asked_for,
     profile_and_plan,
-    udc_model_option,
-    udc_option,
 )
 from gadgetip.errors import ExitStatus
 from gadgetip.gadget import Plan, Severity

@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -34,22 +33,6 @@ MAX_FILE_BYTES = 1 << 20
 MODELS_HELP = f"""\b
 Models: {", ".join(model.name for model in UDC_MODELS)}
 """
-
-
-def descriptors_option(text: str) -> Callable[[Any], Any]:
-    """--descriptors FILE, with this help."""
-    return click.option(
-        "--descriptors",
-        metavar="FILE",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help=text,
-    )
-
-
-udc_option = click.option("--udc", metavar="NAME", help="Plan for this controller of this machine.")
-udc_model_option = click.option(
-    "--udc-model", metavar="MODEL", help="Plan for a kind of controller."
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,18 @@ from gadgetip.cli.arguments import (
     DeviceType,
     HostType,
     backend_option,
+    descriptors_option,
     profile_option,
+    udc_model_option,
+    udc_option,
 )
 from gadgetip.cli.new_file import name_of, new_file_option, write_new
 from gadgetip.cli.output import Output, common_options, describe
 from gadgetip.cli.planning import (
     MODELS_HELP,
     choose_target,
-    descriptors_option,
     device_asked_for,
     profile_and_plan,
-    udc_model_option,
-    udc_option,
 )
 from gadgetip.cli.suggestion import Suggestion, suggested_name
 from gadgetip.link import HostAddress

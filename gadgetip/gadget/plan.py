@@ -20,7 +20,7 @@ from gadgetip.gadget.holding import plan_hold
 from gadgetip.gadget.identity import KernelStrings, note_missing_bos, note_what_the_kernel_sets
 from gadgetip.gadget.overrides import override_identity
 from gadgetip.gadget.planned import Plan, PlannedConfiguration
-from gadgetip.gadget.profile_checks import note_unknown_wishes, refuse_impossible_shapers
+from gadgetip.gadget.profile_checks import refuse_impossible_shapers, unknown_wishes
 from gadgetip.gadget.qualifier import note_qualifier
 from gadgetip.gadget.raw_form import BCD_USB, plan_raw
 from gadgetip.gadget.settings import KeptSettings, keep_settings
@@ -132,7 +132,7 @@ def _candidate(
             for each, make_routes in zip(kept, routes, strict=True)
         ]
     note_qualifier(tree, backend.form, speed, len(configurations), model, deviations)
-    note_unknown_wishes(profile, configurations, deviations)
+    deviations += unknown_wishes(profile, configurations)
     for each in planned:
         refuse_impossible_shapers(each.routes.get(speed, ()), deviations)
         _check_routes(each, speed, model, deviations)

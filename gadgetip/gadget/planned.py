@@ -6,7 +6,7 @@ from enum import StrEnum
 from gadgetip.gadget.deviations import Deviation, Severity
 from gadgetip.gadget.identity import REMOTE_WAKEUP, Identity
 from gadgetip.gadget.steering import EndpointRequest
-from gadgetip.profiles import GENERIC
+from gadgetip.profiles import GENERIC, LinkWishes
 from gadgetip.pump import EndpointRoute
 from gadgetip.usb import Descriptor, Speed
 
@@ -82,12 +82,14 @@ class HoldPlan:
     """How long a lost link is survived, in seconds, and what each interface takes.
 
     `interfaces` are the device's own bInterfaceNumbers, of all configurations. `maker` is the
-    device's idVendor, by which the settings of a serial adapter are told.
+    device's idVendor, by which the settings of a serial adapter are told. `wishes` say how long to
+    pause between two attempts to get the device back.
     """
 
     limit_s: float
     interfaces: dict[int, Holdable] = field(default_factory=dict)
     maker: int = 0
+    wishes: LinkWishes = GENERIC.link
 
 
 @dataclass(frozen=True, slots=True)

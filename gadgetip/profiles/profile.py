@@ -103,6 +103,15 @@ class LinkWishes:
     control_timeout_ms: int = 5000
     insists: bool = False
 
+    def pauses_s(self, shortest: float, longest: float) -> tuple[float, float]:
+        """The first and the longest pause between two attempts; what is not wished is as given."""
+        if self.retry_min_s is not None:
+            shortest = self.retry_min_s
+            longest = max(longest, shortest)
+        if self.retry_max_s is not None:
+            longest = self.retry_max_s
+        return min(shortest, longest), longest
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
