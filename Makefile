@@ -41,7 +41,7 @@ SOAK ?= 500
 
 AUDIO := "-audiodev none,id=silence -device usb-audio,bus=benchusb.0,audiodev=silence"
 
-.PHONY: help setup packages kernel dkms check format unit system test demo bench endurance captures \
+.PHONY: help setup packages kernel schemas dkms check format unit system test demo bench endurance captures \
 	bench-up bench-exec bench-shell bench-log bench-down clean
 
 help:  ## List what there is
@@ -71,6 +71,9 @@ $(STAMP): pyproject.toml constraints.txt | packages
 
 kernel: setup  ## Have Debian's kernel for the bench in the cache, and GadgetFS rebuilt for it
 	@$(MACHINE) kernel
+
+schemas: setup  ## Write the JSON Schemas of docs/schema
+	@$(BIN)/python -m tests.schemas
 
 dkms: setup  ## Build board/dkms for the bench's kernel
 	@$(MACHINE) gadgetfs

@@ -48,6 +48,7 @@ COMMANDS = {
     "log": "gadgetip.cli.log:log_command",
     "plan": "gadgetip.cli.plan:plan",
     "ports": "gadgetip.cli.ports:ports",
+    "profile": "gadgetip.cli.profile:profile",
     "reload": "gadgetip.cli.supervised:reload",
     "restart": "gadgetip.cli.supervised:restart",
     "run": "gadgetip.cli.run:run",
