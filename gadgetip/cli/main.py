@@ -39,6 +39,7 @@ COMMANDS = {
     "check": "gadgetip.cli.check:check",
     "completion": "gadgetip.cli.completion:completion",
     "detach": "gadgetip.cli.detach:detach",
+    "doctor": "gadgetip.cli.doctor:doctor",
     "inspect": "gadgetip.cli.inspect:inspect",
     "list": "gadgetip.cli.listing:list_command",
     "plan": "gadgetip.cli.plan:plan",

@@ -6,12 +6,20 @@ that nothing outside this room has to know.
 """
 
 from gadgetip.link.address import HostAddress
-from gadgetip.link.tcp import CONNECT_LIMIT_S, Endpoints, connect, connect_between, tune
+from gadgetip.link.tcp import (
+    CONNECT_LIMIT_S,
+    Endpoints,
+    UnknownHostError,
+    connect,
+    connect_between,
+    tune,
+)
 
 __all__ = [
     "CONNECT_LIMIT_S",
     "Endpoints",
     "HostAddress",
+    "UnknownHostError",
     "connect",
     "connect_between",
     "tune",
