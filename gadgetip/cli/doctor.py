@@ -8,8 +8,9 @@ from gadgetip.diagnosis import Diagnosis, Finding, Role, State, diagnose, exit_s
 from gadgetip.link import HostAddress
 
 EPILOG = """\b
-Without a role, every one that this machine can play is looked at. HOST are servers to ask, beside
-those that /etc/gadgetip/gadgetip.toml names. Nothing is changed. docs/doctor.md explains each line.
+ROLE is server, board or client; without it, every one that this machine can play is looked at.
+HOST are servers to ask, beside those that /etc/gadgetip/gadgetip.toml names. Nothing is changed.
+docs/doctor.md explains each line.
 
 \b
 Exit status: 0 nothing is missing (there may be notes and warnings); 6 a prerequisite is missing.
@@ -31,7 +32,7 @@ _COLOURS = {State.NOTE: "cyan", State.WARNING: "yellow", State.FAILED: "red"}
 
 
 @click.command(epilog=EPILOG)
-@click.argument("arguments", metavar="[server|board|client] [HOST...]", nargs=-1)
+@click.argument("arguments", metavar="[ROLE] [HOST...]", nargs=-1)
 @common_options
 def doctor(output: Output, arguments: tuple[str, ...]) -> int:
     """Check every prerequisite of a server, a board or a vhci client."""

@@ -11,6 +11,7 @@ from importlib import import_module
 import click
 
 from gadgetip import __version__
+from gadgetip.cli.on_board import run_on, take_destination
 from gadgetip.cli.output import Output, common_options, safe
 from gadgetip.errors import ExitStatus, GadgetipError, PrerequisiteError
 
@@ -26,6 +27,10 @@ Examples:
   gadgetip plan nas.lan 0781:5581            what would it be like on this board?
   gadgetip attach nas.lan 0781:5581          rebuild it on this board's USB port
   gadgetip attach nas.lan 1-1.4 --to vhci    or give it to this machine itself
+
+\b
+  gadgetip doctor                            has this machine all that it takes?
+  gadgetip --on root@dongle.lan doctor       has that one?
 
 \b
 Exit status: 0 done, or stopped by the user; 1 error; 2 usage; 3 device unplugged at the
@@ -50,6 +55,7 @@ COMMANDS = {
 }
 """Every command, by name: where it lives."""
 
+HELP = ("-h", "--help")
 STOCK_SPELLINGS = {"port": "ports"}
 """What the stock tool calls a command; left out of the help."""
 
@@ -81,7 +87,7 @@ class CommandTable(click.Group):
 @click.group(
     cls=CommandTable,
     epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": list(HELP), "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="gadgetip")
 @common_options
@@ -97,7 +103,11 @@ def main() -> None:
     """Run the command line; every way out of it is an exit status."""
     debug = "--debug" in sys.argv
     try:
-        result = cli.main(standalone_mode=False)
+        destination, arguments = take_destination(sys.argv[1:])
+        if destination is None or set(HELP).intersection(arguments):
+            result = cli.main(arguments, standalone_mode=False)
+        else:
+            result = run_on(destination, arguments)
     except click.exceptions.Abort:
         sys.exit(ExitStatus.DONE)
     except click.ClickException as error:

@@ -68,12 +68,18 @@ def safe(text: str) -> str:
 
 
 def common_options(command: Callable[_P, _R]) -> Callable[..., _R]:
-    """Add -v, -q, --debug and --json to a command and pass it the merged `Output`."""
+    """Add -v, -q, --debug, --json and --on to a command and pass it the merged `Output`."""
 
     @click.option("-v", "--verbose", count=True, help="Say more; twice for the kernel's side too.")
     @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and notes.")
     @click.option("--debug", is_flag=True, help="Log everything; show tracebacks.")
     @click.option("--json", "as_json", is_flag=True, help="Write JSON for programs.")
+    @click.option(
+        "--on",
+        metavar="USER@BOARD",
+        expose_value=False,  # `main` takes it out before anything is parsed
+        help="Run the same command on another machine, over ssh.",
+    )
     @click.pass_context
     @functools.wraps(command)
     def wrapped(
