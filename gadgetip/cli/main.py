@@ -49,6 +49,7 @@ COMMANDS = {
     "list": "gadgetip.cli.listing:list_command",
     "plan": "gadgetip.cli.plan:plan",
     "ports": "gadgetip.cli.ports:ports",
+    "report": "gadgetip.cli.report:report",
     "serve": "gadgetip.cli.serve:serve",
     "udc": "gadgetip.cli.udc:udc",
     "unbind": "gadgetip.cli.bind:unbind",

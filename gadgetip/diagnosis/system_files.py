@@ -38,7 +38,10 @@ def link_name(path: Path) -> str:
 
 
 def output_of(*command: str, limit_s: float = COMMAND_LIMIT_S) -> str:
-    """What a command prints; "" if it is not there, fails, or takes longer than `limit_s`."""
+    """The last mebibyte that a command prints; "" if it is not there or fails.
+
+    Longer than `limit_s` seconds nobody waits for it; that is a failure, too.
+    """
     try:
         done = subprocess.run(
             command,
@@ -49,4 +52,9 @@ def output_of(*command: str, limit_s: float = COMMAND_LIMIT_S) -> str:
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return done.stdout[-TEXT_LIMIT_BYTES:].decode("utf-8", "replace") if not done.returncode else ""
+    if done.returncode:
+        return ""
+    output = done.stdout[-TEXT_LIMIT_BYTES:].decode("utf-8", "replace")
+    if len(done.stdout) > TEXT_LIMIT_BYTES:
+        output = output.partition("\n")[2]  # not half a line
+    return output
