@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
+from gadgetip.service.journal import journal_handler
 from gadgetip.usb import DeviceTree, printable
 
 _P = ParamSpec("_P")
@@ -104,7 +105,7 @@ def common_options(command: Callable[_P, _R]) -> Callable[..., _R]:
 
 
 def configure_logging(output: Output) -> None:
-    """Log to standard error, as much as was asked for."""
+    """Log to standard error, or the journal behind it, as much as was asked for."""
     level = logging.WARNING
     if output.verbosity:
         level = logging.INFO
@@ -112,6 +113,10 @@ def configure_logging(output: Output) -> None:
         level = logging.DEBUG
     if output.quiet and not output.debug:
         level = logging.ERROR
+    journal = journal_handler(sys.stderr)
+    if journal is not None:
+        logging.basicConfig(level=level, handlers=[journal], force=True)
+        return
     logging.basicConfig(
         level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True
     )
