@@ -18,7 +18,7 @@ from gadgetip.diagnosis.kernel_texts import (
     parse_mounted,
     parse_number,
 )
-from gadgetip.diagnosis.system_files import children, link_name, read_bytes, read_text
+from gadgetip.diagnosis.system_files import children, exists, link_name, read_bytes, read_text
 
 SYSFS_UDC = Path("/sys/class/udc")
 GADGETS = Path("/sys/kernel/config/usb_gadget")
@@ -39,7 +39,7 @@ def gather_board(*, libaio: bool = True) -> BoardFacts:
         udcs=udcs,
         configfs_supported="configfs" in read_text("/proc/filesystems").split(),
         configfs_mounted=("configfs", CONFIGFS) in mounted,
-        gadget_directory=GADGETS.is_dir(),
+        gadget_directory=exists(GADGETS),
         other_gadgets=tuple(
             _in_words(each) for each in gadgets if not each.name.startswith(OWN_PREFIX)
         ),
@@ -126,7 +126,7 @@ def _raspberry() -> RaspberryFacts | None:
     model = parse_device_tree_text(read_device_tree_model())
     if "Raspberry Pi" not in model:
         return None
-    path = next((each for each in CONFIG_TXT if each.is_file()), None)
+    path = next((each for each in CONFIG_TXT if exists(each)), None)
     if path is None:
         return RaspberryFacts(model)
     return RaspberryFacts(model, str(path), parse_config_txt(read_text(path)))

@@ -1,7 +1,7 @@
 """The facts of a vhci client, read from this machine now."""
 
 from gadgetip.diagnosis.facts import ClientFacts, PortFacts
-from gadgetip.diagnosis.system_files import children
+from gadgetip.diagnosis.system_files import children, exists
 from gadgetip.vhci import CONTROLLER, PortStatus, list_ports, remembered_on
 from gadgetip.vhci.remembered import DIRECTORY, STOCK_DIRECTORY
 
@@ -23,7 +23,7 @@ def gather_client() -> ClientFacts:
             origin = f"{known.server} {known.busid}" if known else ""
             taken.append(PortFacts(port.number, _WORDS[port.status], origin))
     return ClientFacts(
-        loaded=CONTROLLER.is_dir(),
+        loaded=exists(CONTROLLER),
         ports=len(ports),
         free=len(free),
         taken=tuple(taken),

@@ -24,7 +24,7 @@ from gadgetip.diagnosis.kernel_texts import (
     parse_module_files,
     parse_modules,
 )
-from gadgetip.diagnosis.system_files import children, output_of, read_bytes, read_text
+from gadgetip.diagnosis.system_files import children, exists, output_of, read_bytes, read_text
 from gadgetip.server.machine_facts import parse_ipv6_routes, parse_routes
 
 CONFIGURATION = Path("/etc/gadgetip/gadgetip.toml")
@@ -73,7 +73,7 @@ def gather_modules(release: str, root: Path = Path("/")) -> ModuleFacts:
         present=frozenset(module_name(each.name) for each in children(root / "sys/module")),
         installed=parse_module_files(read_text(directory / "modules.dep", _MODULE_FILES_LIMIT)),
         builtin=builtin,
-        directory=directory.is_dir(),
+        directory=exists(directory),
     )
 
 
@@ -126,7 +126,7 @@ def _is_up(interface: str) -> bool:
 
 
 def _interface(name: str) -> Interface:
-    wireless = Path(f"/sys/class/net/{name}/phy80211").exists()
+    wireless = exists(Path(f"/sys/class/net/{name}/phy80211"))
     power_save: bool | None = None
     if wireless:
         power_save = read_power_save(output_of("iw", "dev", name, "get", "power_save"))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gadgetip.diagnosis.facts import ServingFacts, StubDevice
 from gadgetip.diagnosis.kernel_texts import parse_listeners, parse_number
-from gadgetip.diagnosis.system_files import children, read_text
+from gadgetip.diagnosis.system_files import children, exists, read_text
 from gadgetip.errors import GadgetipError
 from gadgetip.server.bindings import load_bindings
 from gadgetip.server.inventory import read_inventory
@@ -29,7 +29,7 @@ def gather_serving() -> ServingFacts:
     marks, marks_fault = _marks()
     inventory = read_inventory()
     return ServingFacts(
-        usb=USB_DEVICES.is_dir(),
+        usb=exists(USB_DEVICES),
         devices=sum(not device.is_hub for device in inventory),
         sysfs_writable=not _is_read_only("/sys"),
         libusb=_missing_libusb(),
@@ -41,7 +41,7 @@ def gather_serving() -> ServingFacts:
         ),
         known_busids=len(known_busids()),
         policy_path=str(POLICY_FILE),
-        policy_exists=POLICY_FILE.exists(),
+        policy_exists=exists(POLICY_FILE),
         policy_fault=policy_fault,
         listen=policy.listen,
         wide=tuple(each for each in policy.listen if not is_loopback_name(each)),
@@ -120,7 +120,7 @@ def _firewalls() -> tuple[str, ...]:
     found = []
     if "ENABLED=yes" in read_text("/etc/ufw/ufw.conf").splitlines():
         found.append("ufw")
-    if Path("/run/firewalld").is_dir():
+    if exists(Path("/run/firewalld")):
         found.append("firewalld")
     if read_text("/proc/net/ip_tables_names").strip():
         found.append("iptables")

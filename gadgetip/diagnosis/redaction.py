@@ -36,6 +36,8 @@ _CONTEXT = re.compile(
     re.IGNORECASE,
 )
 _STRING = re.compile(_QUOTED)
+# The kernel calls a root hub's serial number what is its controller's name.
+_ROOT_HUB = re.compile(r"usb usb\d{1,4}: \Z")
 _NO_VALUES = {"null", "none", "true", "false"}
 # The kernel's "Mfr=1, Product=2, SerialNumber=3" are numbers of strings.
 _STRING_INDEX = re.compile(r"Product=\d{1,3}, SerialNumber=\d{1,3}", re.IGNORECASE)
@@ -200,8 +202,13 @@ def _replace_between(
 
 
 def _says_nothing(match: re.Match[str]) -> bool:
-    """Whether the word is followed by a word of JSON's, or by the number of a string."""
+    """Whether what follows is no device's number.
+
+    It may be a word of JSON's, the number of a string, the name of a root hub's controller.
+    """
     if match["value"].lower() in _NO_VALUES:
+        return True
+    if _ROOT_HUB.search(match.string, max(match.start() - 20, 0), match.start()):
         return True
     begin = max(match.start() - 20, 0)
     return any(

@@ -102,7 +102,8 @@ def _cut(text: str) -> str:
 
 def known_serials() -> list[str]:
     """The serial numbers of what is plugged in, of gadgets, of marks, and of the machine itself."""
-    paths = [*_USB_DEVICES.glob("*/serial"), *GADGETS.glob("*/strings/*/serialnumber")]
+    # Not the root hubs, usbN: theirs are names of controllers, which a reader needs.
+    paths = [*_USB_DEVICES.glob("[0-9]*/serial"), *GADGETS.glob("*/strings/*/serialnumber")]
     found = [read_text(path, 1024).strip() for path in paths]
     found += [
         read_bytes(path, 1024).strip(b"\0\n ").decode("utf-8", "replace")

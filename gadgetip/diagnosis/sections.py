@@ -35,7 +35,7 @@ ANSWER_LIMIT_S = 5.0
 FILE_LIMIT_BYTES = 64 * 1024
 FILES_LIMIT = 100
 JOURNAL_LINES = 500
-KERNEL_LINES = 400
+KERNEL_LINES = 800
 TREE_DEPTH = 6
 USB_WORDS = (
     *("usb", "udc", "dwc2", "dwc3", "musb", "gadget", "vhci", "configfs", "dummy_hcd", "hcd"),
@@ -132,7 +132,7 @@ def _device_line(device: LocalDevice) -> str:
         f"bcdDevice={device.bcdDevice:04x}",
         f"{device.manufacturer or ''} {device.product or ''}".strip(),
     ]
-    if device.serial:
+    if device.serial and not device.busid.startswith("usb"):
         words.append(f"serial={json.dumps(device.serial)}")
     if device.stub_status is not None:
         words.append(f"usbip_status={device.stub_status}")

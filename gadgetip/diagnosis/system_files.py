@@ -21,6 +21,15 @@ def read_bytes(path: Path | str, limit: int = TEXT_LIMIT_BYTES) -> bytes:
         return b""
 
 
+def exists(path: Path) -> bool:
+    """Whether something is there; what we may not look at is not."""
+    try:
+        path.stat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def children(directory: Path | str) -> list[Path]:
     """What is in a directory, by name; nothing if it cannot be read."""
     try:

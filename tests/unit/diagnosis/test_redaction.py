@@ -111,6 +111,13 @@ def test_numbers_of_strings_are_no_serial_numbers() -> None:
     assert Redactor().redact(line) == line
 
 
+def test_root_hubs_are_called_what_their_controllers_are() -> None:
+    line = "[1.0] usb usb1: SerialNumber: dummy_hcd.0\n[2.0] dummy_hcd dummy_hcd.0: up"
+    assert Redactor().redact(line) == line
+    line = "[1.0] usb 1-1: SerialNumber: dummy_hcd.0\n[2.0] dummy_hcd.0"
+    assert Redactor().redact(line) == "[1.0] usb 1-1: SerialNumber: <serial-1>\n[2.0] <serial-1>"
+
+
 def test_longer_first() -> None:
     assert Redactor(["ABCD1234", "ABCD12345678"]).redact("ABCD12345678") == "<serial-2>"
 
