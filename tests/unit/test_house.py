@@ -39,8 +39,12 @@ ROOMS: dict[str, frozenset[str]] = {
             "service",
         }
     ),
+    "diagnosis": frozenset(
+        {"errors", "link", "remote", "gadget", "vhci", "attachment", "server", "service"}
+    ),
     "cli": frozenset(
         {
+            "diagnosis",
             "errors",
             "usb",
             "wire",
@@ -61,6 +65,16 @@ ROOMS: dict[str, frozenset[str]] = {
 """Every room, and what it may import of ours."""
 
 PURE = (
+    "diagnosis/board.py",
+    "diagnosis/client.py",
+    "diagnosis/configuration.py",
+    "diagnosis/facts.py",
+    "diagnosis/finding.py",
+    "diagnosis/kernel_texts.py",
+    "diagnosis/known_faults.py",
+    "diagnosis/machine.py",
+    "diagnosis/roles.py",
+    "diagnosis/serving.py",
     "gadget/allocation.py",
     "gadget/capabilities.py",
     "gadget/class_overrides.py",
