@@ -50,7 +50,7 @@ def footprint(kept: Kept, port: int) -> Footprint:
     return Footprint(
         gadgets=tuple(sorted(p.name for p in GADGETS.glob("gadgetip*"))),
         mounts=tuple(sorted(m for m in _mounts() if "gadgetip" in m)),
-        run=tuple(sorted(p.name for p in RUN.glob("*") if p.suffix != ".lock")),
+        run=tuple(sorted(str(p.relative_to(RUN)) for p in RUN.rglob("*") if _is_kept(p))),
         vhci=tuple(vhci_ports()),
         connections=_connections(port),
         stub_threads=_stub_threads(),
@@ -78,6 +78,15 @@ def more(before: Footprint, after: Footprint) -> list[str]:
         if now.rss_kib > was.rss_kib * MEMORY_GROWTH + MEMORY_MARGIN_KIB:
             found.append(f"{role}: {now.rss_kib} KiB instead of {was.rss_kib}")
     return found
+
+
+def _is_kept(path: Path) -> bool:
+    """Whether it belongs to an attachment; locks, sockets and the server's own records stay."""
+    return (
+        not path.is_socket()
+        and path.suffix not in {".lock", ".json"}
+        and path.name != "attachments"
+    )
 
 
 def _held(pid: int) -> Held | None:
