@@ -6,7 +6,7 @@ The channel is also the leash: when one end closes, the other process is dead.
 import json
 import select
 import socket
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 MAX_MESSAGE_BYTES = 64 * 1024
@@ -14,22 +14,36 @@ ENDING_LIMIT_S = 2.0
 
 
 class Word(StrEnum):
-    """What a message is about; the first five are the worker's, the last is the keeper's."""
+    """What a message is about; the last two are the keeper's, the others the worker's."""
 
     READY = "ready"
+    CONFIGURED = "configured"
+    """`text` is the speed in the kernel's words; empty: the host does not use the replica."""
     HOST = "host"
     NOTICE = "notice"
+    TRAFFIC = "traffic"
+    """`text` is a `Traffic` in JSON."""
     LINK_ENDED = "link ended"
+    """Where the plan holds the replica the worker goes on, and waits for a `STREAM`."""
+    RESUMED = "resumed"
+    REPLACED = "replaced"
+    """What came over the new stream is not what the host has."""
     ENDED = "ended"
     STOP = "stop"
+    STREAM = "stream"
+    """The same device over another stream; `text` is its devid and its next seqnum."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message; `text` is for people."""
+    """One message; `text` is for people where `Word` does not say otherwise."""
 
     word: Word
     text: str = ""
+    stream: socket.socket | None = field(default=None, compare=False)
+
+
+_WORTH_A_WAIT = frozenset({Word.ENDED, Word.LINK_ENDED, Word.REPLACED, Word.RESUMED})
 
 
 def channel() -> tuple["Channel", "Channel"]:
@@ -54,24 +68,33 @@ class Channel:
 
         How it ended is worth a wait.
         """
-        data = json.dumps(asdict(Message(word, text[:4096]))).encode()
-        if word in {Word.ENDED, Word.LINK_ENDED}:
+        data = json.dumps({"word": word, "text": text[:4096]}).encode()
+        if word in _WORTH_A_WAIT:
             select.select([], [self._end], [], ENDING_LIMIT_S)
         try:
             self._end.send(data)
         except (BlockingIOError, BrokenPipeError, ConnectionResetError):
             return
 
+    def send_stream(self, stream: socket.socket, text: str) -> None:
+        """Give the worker a stream; a dead worker loses it."""
+        data = json.dumps({"word": Word.STREAM, "text": text}).encode()
+        try:
+            socket.send_fds(self._end, [data], [stream.fileno()])
+        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+            return
+
     def receive(self) -> Message | None:
         """The next message; None when the other process is gone. Raises `BlockingIOError`."""
         try:
-            data = self._end.recv(MAX_MESSAGE_BYTES)
+            data, files, _, _ = socket.recv_fds(self._end, MAX_MESSAGE_BYTES, 1)
         except ConnectionResetError:
             return None
         if not data:
             return None
         fields = json.loads(data)
-        return Message(Word(fields["word"]), str(fields["text"]))
+        stream = socket.socket(fileno=files[0]) if files else None
+        return Message(Word(fields["word"]), str(fields["text"]), stream)
 
     def close(self) -> None:
         """Let go of this end."""

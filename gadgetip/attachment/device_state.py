@@ -16,10 +16,18 @@ import logging
 from collections.abc import Callable
 
 from gadgetip.attachment.controller_state import ControllerState
+from gadgetip.attachment.held_device import HeldDevice
 from gadgetip.errors import GadgetipError
 from gadgetip.gadget import Plan, PlannedConfiguration, Replica
 from gadgetip.gadget.udc import current_speed
-from gadgetip.pump import ControlTimeoutError, EndpointRoute, PythonPump, StallError, UrbStream
+from gadgetip.pump import (
+    ControlTimeoutError,
+    DeviceChangedError,
+    EndpointRoute,
+    PythonPump,
+    StallError,
+    UrbStream,
+)
 from gadgetip.usb import (
     US_ENGLISH,
     DescriptorType,
@@ -51,6 +59,8 @@ class DeviceState:
         *,
         said: Callable[[str], None],
         noticed: Callable[[str], None],
+        configured: Callable[[Speed | None], None] = lambda _: None,
+        held: HeldDevice | None = None,
     ) -> None:
         self._plan = plan
         self._replica = replica
@@ -59,6 +69,8 @@ class DeviceState:
         self._controller = controller
         self._said = said
         self._noticed = noticed
+        self._configured = configured
+        self._held = held
         self._enumerated = False
         self._at_device = plan.configurations[0].value
         self._active: PlannedConfiguration | None = None
@@ -83,6 +95,7 @@ class DeviceState:
         self._active = None
         self._settings.clear()
         if planned is None:
+            self._configured(None)
             await self._deconfigure()
             return
         await self._bring_device_to(planned)
@@ -90,7 +103,32 @@ class DeviceState:
         speed = self._speed_of(planned)
         self._said(f"the host configured the replica at {speed.mbps_text}")
         self._active = planned
+        if self._held is not None:
+            self._held.configured(planned)
+        self._configured(speed)
         await self._pump.start(self._current_routes(planned, speed))
+
+    async def restore(self) -> None:
+        """Bring a device that was imported anew, and so reset, to where the host left it.
+
+        Raises `DeviceChangedError` where it does not go there, `LinkLostError`.
+        """
+        value = self._active.value if self._active else self._at_device
+        try:
+            await self._urbs.control(
+                SetupPacket.set_configuration(value), limit_s=self._plan.control_limit_s
+            )
+        except (StallError, ControlTimeoutError) as error:
+            raise DeviceChangedError(f"it does not take its configuration: {error}") from None
+        self._at_device = value
+        if self._active is None:
+            return
+        for interface in self._active.interfaces:
+            chosen = self._settings.get(interface, 0)
+            if alternate := self._active.frozen.get(interface, chosen):
+                await self._choose_at_device(interface, alternate)
+        if self._held is not None:
+            await self._held.restore()
 
     async def settings_chosen(self) -> None:
         """FunctionFS: the host chose the default setting of an interface; which one is not told."""
@@ -106,6 +144,7 @@ class DeviceState:
     async def disabled(self) -> None:
         """The host has reset, deconfigured or unplugged the replica: cancel everything."""
         self._active = None
+        self._configured(None)
         self._settings.clear()
         await self._pump.stop()
 
@@ -132,7 +171,10 @@ class DeviceState:
             own = self._own_string(setup)
             if own is not None:
                 return own
-        return await self._pump.control(setup, data)
+        answer = await self._pump.control(setup, data)
+        if self._held is not None:
+            self._held.note(setup, data, answer)
+        return answer
 
     async def _set_interface(self, interface: int, alternate: int) -> None:
         planned = self._active

@@ -14,11 +14,18 @@ import time
 from gadgetip.attachment.channel import Message, Word
 from gadgetip.attachment.keeper import Keeper, WorkerProcess
 from gadgetip.attachment.listener import Bound, Listener
+from gadgetip.attachment.recalling import Recall
 from gadgetip.attachment.searching import Search, search_once
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
 from gadgetip.attachment.udc_lock import UdcLock
 from gadgetip.attachment.worker import worker_uid
-from gadgetip.errors import GadgetipError, LinkLostError, PrerequisiteError, RefusedError
+from gadgetip.errors import (
+    DeviceUnpluggedError,
+    GadgetipError,
+    LinkLostError,
+    PrerequisiteError,
+    RefusedError,
+)
 from gadgetip.gadget import (
     BACKENDS,
     Backend,
@@ -33,7 +40,7 @@ from gadgetip.gadget import (
 from gadgetip.gadget.backends.gadgetfs import DRIVER as GADGETFS_DRIVER
 from gadgetip.gadget.configfs import GADGET_PREFIX
 from gadgetip.link import HostAddress
-from gadgetip.matching import DeviceSelector, facts_of_tree
+from gadgetip.matching import Wanted, facts_of_tree
 from gadgetip.profiles import Profile, ProfileChoice
 from gadgetip.pump import StallError
 from gadgetip.remote import (
@@ -52,7 +59,7 @@ DEBRIS_LIMIT_S = 1.0
 
 def attach_to_gadget(
     address: HostAddress,
-    selector: DeviceSelector,
+    selector: Wanted,
     udc_name: str | None,
     profile_for: ProfileChoice,
     listener: Listener,
@@ -78,6 +85,7 @@ def attach_to_gadget(
         for backend_type in BACKENDS.values():
             backend_type(udc.name).clean()
         found = search(address, selector)
+        recall: Recall | None = None
         try:
             listener.imported(found)
             profile = profile_for(facts_of_tree(found.tree, found.imported.record.busid))
@@ -91,9 +99,16 @@ def attach_to_gadget(
             imported = found.imported
             remember_import(imported.stream, imported.record, address, selector)
             asyncio.run(_configure(found.imported, plan))
-            _build_and_keep(BACKENDS[plan.backend](udc.name), Bound(found, udc, plan), listener)
+            if plan.hold is not None:
+                recall = Recall(
+                    address, selector, found, plan.hold.limit_s, on_waiting=listener.waiting
+                )
+            bound = Bound(found, udc, plan)
+            _build_and_keep(BACKENDS[plan.backend](udc.name), bound, listener, recall)
         finally:
             found.imported.close()
+            if recall is not None:
+                recall.imported.close()
 
 
 def plan_for(tree: DeviceTree, udc: Udc, profile: Profile) -> Plan:
@@ -140,13 +155,15 @@ def _choose_udc(name: str | None) -> Udc:
         time.sleep(0.05)
 
 
-def _build_and_keep(backend: Backend, bound: Bound, listener: Listener) -> None:
+def _build_and_keep(
+    backend: Backend, bound: Bound, listener: Listener, recall: Recall | None
+) -> None:
     ending: Message | None = None
     worker: WorkerProcess | None = None
     try:
         replica = _build(backend, bound.plan)
         worker = WorkerProcess(bound.found.imported, replica, bound.plan)
-        keeper = Keeper(worker, on_host=listener.host, on_notice=listener.notice)
+        keeper = Keeper(worker, listener, recall)
 
         def show() -> None:
             backend.bind()
@@ -165,12 +182,16 @@ def _build_and_keep(backend: Backend, bound: Bound, listener: Listener) -> None:
             for each in STOP_SIGNALS:
                 signal.signal(each, signal.default_int_handler)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
+    imported = recall.imported if recall is not None else bound.found.imported
     if ending is None:
-        forget_import(bound.found.imported.stream, bound.found.imported.record.busid)
+        forget_import(imported.stream, imported.record.busid)
         return
+    if ending.word is Word.REPLACED:
+        raise DeviceUnpluggedError(
+            f"the device that came back is not the one that the host has: {ending.text}"
+        )
     if ending.word is not Word.LINK_ENDED:
         raise GadgetipError(ending.text)
-    imported = bound.found.imported
     if "does not answer" in ending.text:
         raise LinkLostError(f"{imported.address}: {ending.text}")
     imported.close()

@@ -1,10 +1,13 @@
 """The keeper: the process that has the privileges, while the worker carries the traffic.
 
 It waits. For the worker to be ready, which is when the replica may be bound; for what the worker
-has to say; for the worker's death, however that comes; for the user's wish to stop.
+has to say; for the worker's death, however that comes; for the user's wish to stop. Where the
+replica is held over the loss of its link, it imports the device anew (`Recall`) and gives the
+worker the stream.
 """
 
 import asyncio
+import json
 import os
 import select
 import signal
@@ -13,15 +16,20 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from gadgetip.attachment.channel import Channel, Message, Word, channel
+from gadgetip.attachment.listener import Listener
+from gadgetip.attachment.recalling import Recall
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
+from gadgetip.attachment.traffic import parse_traffic
 from gadgetip.attachment.worker import run_worker
-from gadgetip.errors import GadgetipError
+from gadgetip.errors import GadgetipError, LinkLostError
 from gadgetip.gadget import Plan, Replica
 from gadgetip.remote import ImportedDevice
+from gadgetip.usb import Speed
 
 READY_LIMIT_S = 20.0
 STOP_LIMIT_S = 6.0
 LEAVE_LIMIT_S = 2.0
+RESUME_LIMIT_S = 20.0
 
 
 class WorkerProcess:
@@ -56,6 +64,14 @@ class WorkerProcess:
         self.channel.close()
 
 
+def _speed_named(text: str) -> Speed | None:
+    """The speed that a worker tells, which is not to be trusted; None where it is none."""
+    try:
+        return Speed.from_kernel_name(text)
+    except GadgetipError:
+        return None
+
+
 def _live_as_worker(
     imported: ImportedDevice, replica: Replica, plan: Plan, keeper_end: Channel, channel: Channel
 ) -> NoReturn:
@@ -76,13 +92,15 @@ class Keeper:
     def __init__(
         self,
         worker: WorkerProcess,
-        *,
-        on_host: Callable[[str], None],
-        on_notice: Callable[[str], None],
+        listener: Listener,
+        recall: Recall | None = None,
     ) -> None:
+        """With `recall` a lost link is survived for as long as that allows."""
         self._worker = worker
-        self._on_host = on_host
-        self._on_notice = on_notice
+        self._listener = listener
+        self._recall = recall
+        self._lost_at: float | None = None
+        self._recalling: asyncio.Task[None] | None = None
         self._ending: asyncio.Future[Message | None]
         self._ready = asyncio.Event()
         self._stopping = False
@@ -90,7 +108,8 @@ class Keeper:
     async def keep(self, on_ready: Callable[[], None]) -> Message | None:
         """Call `on_ready` when the worker is, then wait; returns why it ended.
 
-        None means that the user wanted it (SIGINT, SIGTERM, SIGHUP).
+        None means that the user wanted it (SIGINT, SIGTERM, SIGHUP). Raises what `Recall` raises
+        when a replica that was held is given up.
         """
         loop = asyncio.get_running_loop()
         self._ending = loop.create_future()
@@ -110,6 +129,8 @@ class Keeper:
                 on_ready()
             return await self._ending
         finally:
+            if self._recalling is not None:
+                self._recalling.cancel()
             # When the loop closes, SIGTERM and SIGHUP have their default action again: to kill.
             signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
@@ -124,11 +145,52 @@ class Keeper:
         elif message.word is Word.READY:
             self._ready.set()
         elif message.word is Word.HOST:
-            self._on_host(message.text)
+            self._listener.host(message.text)
         elif message.word is Word.NOTICE:
-            self._on_notice(message.text)
+            self._listener.notice(message.text)
+        elif message.word is Word.CONFIGURED:
+            self._listener.configured(_speed_named(message.text))
+        elif message.word is Word.TRAFFIC:
+            if (traffic := parse_traffic(message.text)) is not None:
+                self._listener.traffic(traffic)
+        elif message.word is Word.LINK_ENDED and self._recall is not None:
+            self._hold(self._recall, message.text)
+        elif message.word is Word.RESUMED:
+            self._resumed()
         else:
             self._end(message)
+
+    def _hold(self, recall: Recall, reason: str) -> None:
+        """Look for the device; the limit counts from the first loss until the host may go on."""
+        loop = asyncio.get_running_loop()
+        if self._lost_at is None:
+            self._lost_at = loop.time()
+            self._listener.held(reason, recall.limit_s)
+        self._recalling = loop.create_task(self._call_back(recall, self._lost_at + recall.limit_s))
+        self._recalling.add_done_callback(self._called_back)
+
+    async def _call_back(self, recall: Recall, deadline: float) -> None:
+        imported = await recall.again(deadline)
+        link = {"devid": imported.record.devid, "next_seqnum": imported.next_seqnum}
+        self._worker.channel.send_stream(imported.stream, json.dumps(link))
+        # The worker brings the device back; one that cannot within the time that is left is lost.
+        await asyncio.sleep(max(RESUME_LIMIT_S, deadline - asyncio.get_running_loop().time()))
+        raise LinkLostError("the device is back, and did not get to where the host left it")
+
+    def _called_back(self, task: "asyncio.Task[None]") -> None:
+        if task.cancelled() or self._ending.done():
+            return
+        error = task.exception()
+        if error is not None:
+            self._ending.set_exception(error)
+
+    def _resumed(self) -> None:
+        if self._recalling is not None:
+            self._recalling.cancel()
+            self._recalling = None
+        if self._lost_at is not None:
+            self._listener.resumed(asyncio.get_running_loop().time() - self._lost_at)
+            self._lost_at = None
 
     def _stop(self) -> None:
         if not self._stopping:

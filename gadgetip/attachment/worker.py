@@ -7,16 +7,23 @@ or when the controller is taken away; it never tears anything down, that is the 
 What the host does arrives on the threads of endpoint 0, as events and as control requests. Both go
 through one queue and are handled strictly one after the other: a request that came behind a reset
 must not act before it.
+
+Where the plan holds the replica, a link that ends is not the end. The pump keeps the host waiting
+(`PythonPump.suspend`), what the host does waits in the queue, and the keeper looks for the device.
+When it sends the stream of a new import, the device is brought to where the host left it, and all
+go on. A control request is not kept waiting for longer than a device may think about one.
 """
 
 import asyncio
 import concurrent.futures
 import contextlib
+import json
 import logging
 import os
 import pwd
 import resource
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Coroutine
@@ -26,16 +33,19 @@ from typing import Any
 from gadgetip.attachment.channel import Channel, Word
 from gadgetip.attachment.controller_state import ControllerState
 from gadgetip.attachment.device_state import DeviceState
+from gadgetip.attachment.held_device import HeldDevice
+from gadgetip.attachment.traffic import count_traffic, pack_traffic
 from gadgetip.errors import GadgetipError
 from gadgetip.gadget import HostEvent, Plan, Replica
 from gadgetip.pump import PythonPump, UrbStream
-from gadgetip.usb import SetupPacket
+from gadgetip.usb import SetupPacket, Speed
 
 log = logging.getLogger(__name__)
 
 STOP_LIMIT_S = 3.0
 DECONFIGURED_AFTER_S = 0.3
 WAKEUP_POLL_S = 0.02
+TRAFFIC_S = 1.0
 SWITCH_INTERVAL_S = 0.0005
 UNPRIVILEGED_USER = "nobody"
 
@@ -65,6 +75,12 @@ class Worker:
         self._ended = asyncio.Event()
         self._disables = 0
         self._suspended = False
+        self._linked = asyncio.Event()
+        self._linked.set()
+        self._turn = asyncio.Lock()
+        """Who has it may change the device's state: what the host does, or the link coming back."""
+        self._held: HeldDevice | None = None
+        self._traffic_told = ""
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop
 
@@ -78,8 +94,17 @@ class Worker:
             self._replica.endpoints,
             self,
             control_limit_s=self._plan.control_limit_s,
+            may_hold=self._plan.hold is not None,
         )
         self._pump.attach()
+        if self._plan.hold is not None:
+            self._held = HeldDevice(
+                self._plan.hold,
+                self._urbs,
+                self._pump,
+                control_limit_s=self._plan.control_limit_s,
+                noticed=self.noticed,
+            )
         self._controller = ControllerState(self._replica.udc, self._controller_gone)
         self._controller.attach()
         self._device = DeviceState(
@@ -90,6 +115,8 @@ class Worker:
             self._controller,
             said=lambda text: self._keeper.send(Word.HOST, text),
             noticed=self.noticed,
+            configured=self._configured,
+            held=self._held,
         )
         self._loop.add_reader(self._keeper.fileno(), self._keeper_spoke)
         for events in self._replica.events:
@@ -97,13 +124,20 @@ class Worker:
         following = self._spawn(self._follow())
         following.add_done_callback(self._following_ended)
         self._keeper.send(Word.READY)
+        self._report_traffic()
         await self._ended.wait()
 
     # --- the pump's listener, on the loop ----------------------------------------------------
 
     def link_ended(self, reason: str) -> None:
-        """The stream ended: so does this worker."""
-        self._end(Word.LINK_ENDED, reason)
+        """The stream ended: so does this worker, unless the replica is held."""
+        if self._held is None:
+            self._end(Word.LINK_ENDED, reason)
+            return
+        self._linked.clear()
+        self._urbs.stream.close()  # the server may be waiting for that, to give the device again
+        self._held.link_lost()
+        self._keeper.send(Word.LINK_ENDED, reason)
 
     def device_gone(self) -> None:
         """The device left its port; the stream will end as well."""
@@ -126,7 +160,7 @@ class Worker:
         """Carry a control request to the device and wait for its answer."""
         work = _Request(setup, data, concurrent.futures.Future())
         try:
-            self._loop.call_soon_threadsafe(self._work.put_nowait, work)
+            self._loop.call_soon_threadsafe(self._accept, work)
         except RuntimeError:  # the loop is closed
             raise GadgetipError("the worker is ending") from None
         return work.answer.result()
@@ -139,23 +173,90 @@ class Worker:
 
     # --- what the host does, in order ---------------------------------------------------------
 
+    def _accept(self, work: _Request) -> None:
+        self._work.put_nowait(work)
+        if self._held is not None:
+            self._loop.call_later(self._plan.control_limit_s, self._overdue, work)
+
+    def _overdue(self, work: _Request) -> None:
+        """Stall a request that waits for a lost link: its host will not wait for ever."""
+        if not self._linked.is_set() and not work.answer.done():
+            work.answer.set_exception(GadgetipError("the link to the server is lost"))
+
     async def _follow(self) -> None:
         while True:
             work = await self._work.get()
-            if isinstance(work, _Request):
-                await self._serve(work)
-            else:
-                log.debug("the host: %s", work.event.name)
-                await self._heard(work)
+            while not await self._carry_out(work):
+                pass  # the link was lost in the middle, and is awaited
+
+    async def _carry_out(self, work: _Event | _Request) -> bool:
+        """Do one thing that the host wants; False if the link was lost and it is to be done again.
+
+        A request that may not be made twice is stalled then.
+        """
+        await self._linked.wait()
+        async with self._turn:
+            try:
+                if isinstance(work, _Request):
+                    await self._serve(work)
+                else:
+                    log.debug("the host: %s", work.event.name)
+                    await self._heard(work)
+            except GadgetipError:
+                if self._held is None or self._urbs.ended is None:
+                    raise
+                return False
+        return True
 
     async def _serve(self, work: _Request) -> None:
+        if work.answer.done():  # it was overdue
+            return
         try:
-            work.answer.set_result(await self._device.request(work.setup, work.data))
+            answer = await self._device.request(work.setup, work.data)
         except GadgetipError as error:
-            work.answer.set_exception(error)
+            lost = self._held is not None and self._urbs.ended is not None
+            if lost and self._held is not None and self._held.may_repeat(work.setup):
+                raise
+            if not work.answer.done():
+                work.answer.set_exception(error)
         except BaseException:
-            work.answer.set_exception(GadgetipError("the worker failed"))
+            if not work.answer.done():
+                work.answer.set_exception(GadgetipError("the worker failed"))
             raise
+        else:
+            if not work.answer.done():
+                work.answer.set_result(answer)
+
+    async def _resume(self, stream: socket.socket, text: str) -> None:
+        """The device is here again, over another stream."""
+        link = json.loads(text)
+        async with self._turn:
+            self._pump.relink(stream, int(link["devid"]), int(link["next_seqnum"]))
+            try:
+                self._controller.look()
+                if self._controller.reset_seen:
+                    # What the host did waits in the queue; nothing of before is to be repeated.
+                    await self._device.disabled()
+                await self._device.restore()
+                await self._pump.resume()
+            except GadgetipError as error:
+                if self._urbs.ended is None:
+                    self._end(Word.REPLACED, str(error))
+                return
+            if self._urbs.ended is None:
+                self._linked.set()
+                self._keeper.send(Word.RESUMED)
+
+    def _configured(self, speed: Speed | None) -> None:
+        self._keeper.send(Word.CONFIGURED, speed.kernel_name if speed is not None else "")
+
+    def _report_traffic(self) -> None:
+        """Tell what has moved, once a second while it changes."""
+        self._loop.call_later(TRAFFIC_S, self._report_traffic)
+        text = pack_traffic(count_traffic(self._pump.statistics, self._urbs.stream))
+        if text != self._traffic_told:
+            self._traffic_told = text
+            self._keeper.send(Word.TRAFFIC, text)
 
     async def _heard(self, work: _Event) -> None:
         event = work.event
@@ -222,6 +323,9 @@ class Worker:
             self._ended.set()
         elif message.word is Word.STOP:
             self._spawn(self._stop())
+        elif message.word is Word.STREAM and message.stream is not None:
+            resuming = self._spawn(self._resume(message.stream, message.text))
+            resuming.add_done_callback(self._following_ended)
 
     async def _stop(self) -> None:
         if lost := await self._pump.finish(STOP_LIMIT_S):

@@ -8,7 +8,7 @@ import click
 from gadgetip.errors import GadgetipError
 from gadgetip.link import HostAddress
 from gadgetip.matching import DeviceSelector
-from gadgetip.profiles import BACKENDS, GENERIC, Profile, load_profile
+from gadgetip.profiles import BACKENDS, GENERIC, MAX_HOLD_S, Profile, load_profile
 
 
 class HostType(click.ParamType[HostAddress]):
@@ -72,6 +72,32 @@ backend_option = click.option(
     "--backend",
     type=click.Choice(BACKENDS),
     help="What the replica is built on; the plan chooses by itself.",
+)
+
+
+class SecondsType(click.ParamType[float]):
+    """Seconds to hold, 0 to a day."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Parse; infinity and what is no number at all are refused."""
+        try:
+            seconds = float(value)
+        except ValueError:
+            seconds = -1.0
+        if not 0 <= seconds <= MAX_HOLD_S:
+            self.fail(f"{value!r}: it has to be 0 to {MAX_HOLD_S} seconds", param, ctx)
+        return seconds
+
+
+hold_option = click.option(
+    "--hold",
+    type=SecondsType(),
+    metavar="SECONDS",
+    help="Keep the host's device so long when the link is lost; 0 unplugs it at once.",
 )
 
 

@@ -21,6 +21,7 @@ from gadgetip.cli.arguments import (
     DeviceType,
     HostType,
     backend_option,
+    hold_option,
     one_of,
     profile_option,
     with_backend,
@@ -41,6 +42,7 @@ Examples:
   gadgetip attach nas.lan 0403:6001 --profile ./serial.toml
   gadgetip attach [fd00::7]:3241 serial=4C53* --to vhci
   gadgetip attach nas.lan 0483:5740 --to vhci --wait --keep
+  gadgetip attach nas.lan 0781:5581 --keep --hold 10
 """
 
 
@@ -60,6 +62,7 @@ Examples:
 @profile_option
 @click.option("--wait", is_flag=True, help="Wait until the server has the device, and is there.")
 @click.option("--keep", is_flag=True, help="Attach again after every loss, until Ctrl-C.")
+@hold_option
 @common_options
 def attach(
     output: Output,
@@ -73,25 +76,23 @@ def attach(
     profile: Profile,
     wait: bool,
     keep: bool,
+    hold: float | None,
 ) -> None:
     """Attach a device that HOST exports.
 
     To a gadget, it is rebuilt on a USB device controller and kept until Ctrl-C, until it is
     unplugged at the server, or until the link is lost. To vhci, the kernel takes it over and the
     command returns; with --keep it stays, and Ctrl-C detaches the device.
+
+    With --hold the host keeps its disk, keyboard, mouse or serial port when the link is lost, and
+    goes on where it was if the device is back in time.
     """
     stock_spelling = remote is not None or busid is not None
     address = one_of(host, remote, "HOST")
     selector = one_of(device, busid, "DEVICE")
     to = sink or ("vhci" if stock_spelling else "gadget")
     if to == "vhci":
-        if udc is not None:
-            raise click.UsageError("--udc goes with --to gadget")
-        if backend is not None:
-            raise click.UsageError("--backend goes with --to gadget")
-        source = click.get_current_context().get_parameter_source("profile")
-        if source is not ParameterSource.DEFAULT:
-            raise click.UsageError("--profile goes with --to gadget")
+        _refuse_gadget_options()
         if not wait and not keep:
             _Narrator(output, address, selector).attached(attach_to_vhci(address, selector))
             return
@@ -107,6 +108,8 @@ def attach(
                 stay_on_vhci(address, selector, search, narrator.attached)
             else:
                 wishes = with_backend(profile, backend)
+                if hold is not None:
+                    wishes = wishes.held_for(hold)
                 attach_to_gadget(address, selector, udc, lambda _: wishes, narrator, search)
 
         try:
@@ -118,6 +121,17 @@ def attach(
             pass  # while it was awaited: nothing is attached
     output.say("stopped; the device is detached" if to == "vhci" else _REPLICA_STOPPED)
     output.event("stopped")
+
+
+_GADGET_OPTIONS = ("udc", "backend", "profile", "hold")
+
+
+def _refuse_gadget_options() -> None:
+    """The kernel's own client takes a device as it is."""
+    context = click.get_current_context()
+    for name in _GADGET_OPTIONS:
+        if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name} goes with --to gadget")
 
 
 _REPLICA_STOPPED = "stopped; the replica is unplugged"
@@ -197,6 +211,16 @@ class _Narrator(Listener):
                 for d in plan.deviations
             ],
         )
+
+    def held(self, reason: str, limit_s: float) -> None:
+        self._awaited_because = ""
+        self._output.say(f"{reason}; the host keeps its device for {limit_s:g} s")
+        self._output.event("held", reason=reason, limit_s=limit_s)
+
+    def resumed(self, after_s: float) -> None:
+        self._awaited_because = ""
+        self._output.say(f"the device is back after {after_s:.1f} s, and the host goes on")
+        self._output.event("resumed", after_s=round(after_s, 3))
 
     def host(self, text: str) -> None:
         self._output.detail(text)

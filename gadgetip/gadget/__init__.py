@@ -11,7 +11,7 @@ from gadgetip.gadget.capabilities import Capabilities, KernelVersion
 from gadgetip.gadget.deviations import Deviation, Severity
 from gadgetip.gadget.host_events import HostEvent, HostEvents
 from gadgetip.gadget.plan import make_plan
-from gadgetip.gadget.planned import Plan, PlannedConfiguration
+from gadgetip.gadget.planned import Holdable, HoldPlan, Plan, PlannedConfiguration
 from gadgetip.gadget.udc import Udc, choose_udc, list_udcs
 from gadgetip.gadget.udc_models import UDC_MODELS, UdcModel, assumption, model_named
 
@@ -21,6 +21,8 @@ __all__ = [
     "Backend",
     "Capabilities",
     "Deviation",
+    "HoldPlan",
+    "Holdable",
     "HostEvent",
     "HostEvents",
     "KernelVersion",

@@ -15,6 +15,7 @@ from gadgetip.errors import RefusedError, UsageError
 from gadgetip.gadget.capabilities import OLDEST_KERNEL, Capabilities, Form, KernelVersion
 from gadgetip.gadget.deviations import Deviation, Severity
 from gadgetip.gadget.function_form import note_what_functions_lose, plan_function
+from gadgetip.gadget.holding import plan_hold
 from gadgetip.gadget.identity import KernelStrings, note_missing_bos, note_what_the_kernel_sets
 from gadgetip.gadget.overrides import override_identity
 from gadgetip.gadget.planned import Plan, PlannedConfiguration
@@ -90,6 +91,7 @@ def _candidate(
 ) -> Plan:
     deviations: list[Deviation] = []
     _note_circumstances(backend, model, kernel, deviations)
+    original = tree
     tree, own_strings = override_identity(tree, profile.gadget.identity, deviations)
     configurations = tuple(tree.configurations[place] for place in chosen)
     _note_configurations(tree, configurations, backend, deviations)
@@ -130,6 +132,7 @@ def _candidate(
     for each in planned:
         refuse_impossible_shapers(each.routes.get(speed, ()), deviations)
         _check_routes(each, speed, model, deviations)
+    hold = plan_hold(original, planned, profile.link, deviations)
     return Plan(
         backend=backend.name,
         model=model.name,
@@ -148,6 +151,7 @@ def _candidate(
             profile.link.control_timeout_ms / 1000,
             RAW_CONTROL_LIMIT_S if backend.form is Form.RAW else math.inf,
         ),
+        hold=hold,
     )
 
 

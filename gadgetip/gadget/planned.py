@@ -1,6 +1,7 @@
 """The plan as data: what will be built, and what will differ."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from gadgetip.gadget.deviations import Deviation, Severity
 from gadgetip.gadget.identity import REMOTE_WAKEUP, Identity
@@ -63,11 +64,37 @@ class PlannedConfiguration:
         return None
 
 
+class Holdable(StrEnum):
+    """What an interface is, as far as holding it is concerned."""
+
+    STORAGE = "storage"
+    """Mass storage, bulk-only."""
+    INPUT = "input"
+    """A keyboard or a mouse, and what belongs to it."""
+    SERIAL = "serial"
+    """CDC-ACM, and serial adapters of known makers."""
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPlan:
+    """How long a lost link is survived, in seconds, and what each interface takes.
+
+    `interfaces` are the device's own bInterfaceNumbers, of all configurations. `maker` is the
+    device's idVendor, by which the settings of a serial adapter are told.
+    """
+
+    limit_s: float
+    interfaces: dict[int, Holdable] = field(default_factory=dict)
+    maker: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How a device is rebuilt.
 
     `own_strings` are texts, by index and language, that the replica answers instead of the device.
+    `hold` is None where a lost link unplugs the replica.
     """
 
     backend: str
@@ -80,6 +107,7 @@ class Plan:
     own_strings: dict[tuple[int, int], str] = field(default_factory=dict)
     forward_reset: bool = True
     control_limit_s: float = 5.0
+    hold: HoldPlan | None = None
 
     @property
     def remote_wakeup(self) -> bool:

@@ -36,8 +36,6 @@ def note_unknown_wishes(
             descriptor.transfer_type is not TransferType.INTERRUPT
         ):
             _note(deviations, subject, "interval_us means nothing for a bulk endpoint")
-    if profile.link.on_loss != "unplug":
-        _note(deviations, "link", "a lost link unplugs the replica: holding it is not there yet")
 
 
 def refuse_impossible_shapers(routes: Sequence[EndpointRoute], deviations: list[Deviation]) -> None:

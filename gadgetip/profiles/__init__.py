@@ -20,12 +20,19 @@ from gadgetip.profiles.profile import (
     Profile,
     ProfileChoice,
 )
-from gadgetip.profiles.toml_form import PROFILE_KIND, SCHEMA, decode_profile, parse_profile
+from gadgetip.profiles.toml_form import (
+    MAX_HOLD_S,
+    PROFILE_KIND,
+    SCHEMA,
+    decode_profile,
+    parse_profile,
+)
 
 __all__ = [
     "AUTO",
     "BACKENDS",
     "GENERIC",
+    "MAX_HOLD_S",
     "ON_LOSS",
     "OWN_PROFILES",
     "PROFILE_KIND",

@@ -12,7 +12,7 @@ The defaults here are the format's defaults; the TOML form (`toml_form`) takes t
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gadgetip.matching import DeviceFacts, Match
 from gadgetip.usb import Speed
@@ -88,12 +88,14 @@ class LinkWishes:
 
     `on_loss` is one of `ON_LOSS`: unplug the replica at once, or hold it for `hold_s` seconds in
     the hope that the device comes back. A control request that has no answer after
-    `control_timeout_ms` milliseconds is stalled.
+    `control_timeout_ms` milliseconds is stalled. `insists` is no key: whether the owner of the
+    device has asked for this profile, or written it, and knows what he holds.
     """
 
     on_loss: str = "unplug"
     hold_s: float = 0
     control_timeout_ms: int = 5000
+    insists: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,19 @@ class Profile:
     interfaces: tuple[InterfaceWish, ...] = ()
     endpoints: tuple[EndpointWish, ...] = ()
     link: LinkWishes = field(default_factory=LinkWishes)
+
+    def held_for(self, seconds: float) -> "Profile":
+        """The same profile with another wish for a lost link: 0 unplugs the replica at once.
+
+        Only a profile that wished for it itself may insist.
+        """
+        link = replace(
+            self.link,
+            on_loss="hold" if seconds else "unplug",
+            hold_s=seconds,
+            insists=self.link.insists and self.link.on_loss == "hold",
+        )
+        return replace(self, link=link)
 
     def interface(self, number: int) -> InterfaceWish | None:
         """The wish for an interface, by the device's own number."""

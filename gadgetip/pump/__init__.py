@@ -20,11 +20,13 @@ from gadgetip.pump.interface import (
     StallError,
 )
 from gadgetip.pump.python_pump import PythonPump
+from gadgetip.pump.shapers import DeviceChangedError
 from gadgetip.pump.statistics import EndpointStatistics
 from gadgetip.pump.urbs import UrbStream
 
 __all__ = [
     "ControlTimeoutError",
+    "DeviceChangedError",
     "EndpointFiles",
     "EndpointRoute",
     "EndpointStatistics",

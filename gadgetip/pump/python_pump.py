@@ -10,9 +10,10 @@ the request goes out, and the shaper starts anew.
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable, Collection
 
-from gadgetip.errors import GadgetipError, LocalProtocolError
+from gadgetip.errors import GadgetipError, LinkLostError, LocalProtocolError
 from gadgetip.pump.control_order import CHANGE_IDLE_S, CHANGE_LIMIT_S, fence_limits
 from gadgetip.pump.fence import Fence
 from gadgetip.pump.interface import EndpointFiles, EndpointRoute, PumpListener, Shaping
@@ -21,6 +22,7 @@ from gadgetip.pump.replica_endpoint import ReplicaEndpoint
 from gadgetip.pump.request_queue import RequestQueue
 from gadgetip.pump.shapers import (
     BotShaper,
+    InShaper,
     PacketInShaper,
     PacketOutShaper,
     Shaper,
@@ -33,6 +35,7 @@ from gadgetip.pump.shapers import (
 from gadgetip.pump.statistics import EndpointStatistics
 from gadgetip.pump.urbs import UrbStream
 from gadgetip.usb import Direction, SetupPacket
+from gadgetip.wire import ClientConnection
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +48,8 @@ class PythonPump:
     """See `gadgetip.pump.interface.Pump`.
 
     `files` opens and closes the endpoint files; `max_requests` bounds the requests on all of them
-    together; `control_limit_s` is how long the device may think about a control request.
+    together; `control_limit_s` is how long the device may think about a control request. With
+    `may_hold` a lost link suspends the shapers, and `resume` may follow.
     """
 
     def __init__(
@@ -56,19 +60,23 @@ class PythonPump:
         *,
         max_requests: int = MAX_REQUESTS,
         control_limit_s: float = CONTROL_LIMIT_S,
+        may_hold: bool = False,
     ) -> None:
         self._urbs = urbs
         self._listener = listener
         self._control_limit_s = control_limit_s
         self._files = files
         self._queue = RequestQueue(max_requests, urbs.batch)
-        self._context = ShaperContext(noticed=listener.noticed, device_gone=listener.device_gone)
+        self._context = ShaperContext(listener.noticed, listener.device_gone, may_hold)
+        self._observers: dict[int, Callable[[bytes], None]] = {}
         self._statistics: dict[int, EndpointStatistics] = {}
         self._shapers: list[Shaper] = []
         self._fence = Fence(lambda: self._shapers, lambda: urbs.ended is None)
 
     def attach(self) -> None:
         """Take the stream and the endpoint files onto the running event loop."""
+        if self._context.may_hold:
+            self._urbs.on_ending = self.suspend
         self._urbs.on_ended = self._link_ended
         self._urbs.attach()
         self._queue.attach()
@@ -89,9 +97,12 @@ class PythonPump:
         """Open these endpoints in addition to those that run.
 
         Raises `GadgetipError` where one cannot be opened: none of them runs then. Raises
-        `LocalProtocolError` where an address runs already.
+        `LocalProtocolError` where an address runs already, `LinkLostError` where the link is lost
+        and may come back.
         """
         self._refuse_running(routes)
+        if self._context.may_hold and self._urbs.ended is not None:
+            raise LinkLostError(str(self._urbs.ended))
         sides = self._open_sides(routes)
         try:
             shapers = _make_shapers(sides, self._context)
@@ -100,6 +111,8 @@ class PythonPump:
             raise
         self._shapers += shapers
         for shaper in shapers:
+            if isinstance(shaper, InShaper):
+                shaper.observed_by(self._observers.get(shaper.side.route.address))
             shaper.start()
 
     async def stop(self, interfaces: Collection[int] | None = None) -> None:
@@ -135,6 +148,34 @@ class PythonPump:
             # The host has one limit for both, the wait for its data and for the answer.
             await self.fence(min(limit_s, self._control_limit_s / 2), idle_s)
         return await self._urbs.control(setup, data, limit_s=deadline - loop.time())
+
+    def suspend(self) -> None:
+        """Keep the host waiting: the link is lost, and may come back (`resume`)."""
+        for shaper in self._shapers:
+            shaper.suspend()
+
+    def relink(self, stream: socket.socket, devid: int, next_seqnum: int) -> None:
+        """Take another stream, over which the same device was imported again."""
+        self._urbs.relink(stream, ClientConnection.after_import(devid), devid, next_seqnum)
+        self._urbs.attach()
+
+    async def resume(self) -> None:
+        """Go on over the new stream; the device is configured as it was.
+
+        Raises `LinkLostError` when it is lost once more, `DeviceChangedError`.
+        """
+        for shaper in self._shapers:
+            await shaper.resume()
+
+    def observe(self, address: int, observer: Callable[[bytes], None]) -> None:
+        """Show each URB's data of this IN endpoint to `observer` too, from its next start on."""
+        self._observers[address] = observer
+
+    def insert(self, address: int, data: bytes) -> None:
+        """Give the host a packet on this IN endpoint that the device did not send."""
+        for shaper in self._shapers:
+            if isinstance(shaper, InShaper) and shaper.side.route.address == address:
+                shaper.insert(data)
 
     async def fence(
         self, limit_s: float = CHANGE_LIMIT_S, idle_s: float | None = CHANGE_IDLE_S

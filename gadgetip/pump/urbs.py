@@ -70,6 +70,7 @@ class UrbStream:
         self.next_seqnum = next_seqnum
         self.late_returns = 0
         self.ended: GadgetipError | None = None
+        self.on_ending: Callable[[], None] | None = None
         self.on_ended: Callable[[GadgetipError], None] | None = None
         self._in_flight: dict[int, OnReturn] = {}
         self._unlinks: dict[int, int] = {}
@@ -86,6 +87,22 @@ class UrbStream:
         self.stream.setblocking(False)
         self._loop.add_reader(self.stream, self._readable)
         return self
+
+    def relink(
+        self, stream: socket.socket, connection: ClientConnection, devid: int, next_seqnum: int
+    ) -> None:
+        """Go on over another stream, on which the same device was imported again.
+
+        The one before has ended, and with it all that was in flight; `attach` is to be called anew.
+        """
+        assert self.ended is not None
+        assert not self._in_flight
+        self.stream.close()
+        self.stream, self.connection, self.devid = stream, connection, devid
+        self.next_seqnum = next_seqnum
+        self.late_returns = 0
+        self.ended = None
+        self._blocked = False
 
     def detach(self) -> None:
         """Leave the event loop; the stream stays open and may be taken by another one."""
@@ -305,6 +322,9 @@ class UrbStream:
         self._unlinks.clear()
         self._unlinking.clear()
         self._outgoing.clear()
+        # Whoever wants to keep what was in flight has to know before it is called lost.
+        if self.on_ending is not None:
+            self.on_ending()
         for seqnum, on_return in abandoned.items():
             on_return(RetSubmit(seqnum=seqnum, status=-errno.ECONNRESET, actual_length=0))
         if self.on_ended is not None:

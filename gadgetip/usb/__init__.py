@@ -33,6 +33,7 @@ from gadgetip.usb.descriptors import (
 )
 from gadgetip.usb.device import DeviceTree, build_device_file, parse_device_file
 from gadgetip.usb.fault import DescriptorError, Fault
+from gadgetip.usb.hid_report import InputReports
 from gadgetip.usb.inference import infer_speed, string_indices, with_placeholder_strings
 from gadgetip.usb.ms_os import MS_OS_STRING_BYTES, MS_OS_STRING_INDEX, parse_ms_os_string
 from gadgetip.usb.setup import (
@@ -84,6 +85,7 @@ __all__ = [
     "Fault",
     "Feature",
     "HubFeature",
+    "InputReports",
     "InterfaceAssociationDescriptor",
     "InterfaceDescriptor",
     "Recipient",

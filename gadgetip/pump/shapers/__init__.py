@@ -15,8 +15,9 @@ A shaper takes whole pieces of work: `packet` one endpoint, `bot` the pair of an
 its four pipes.
 """
 
-from gadgetip.pump.shapers.base import Shaper, ShaperContext, Side
+from gadgetip.pump.shapers.base import DeviceChangedError, Shaper, ShaperContext, Side
 from gadgetip.pump.shapers.bot import BotShaper
+from gadgetip.pump.shapers.in_shaper import InShaper
 from gadgetip.pump.shapers.packet_in import PacketInShaper
 from gadgetip.pump.shapers.packet_out import PacketOutShaper
 from gadgetip.pump.shapers.short_in import ShortInShaper
@@ -25,6 +26,8 @@ from gadgetip.pump.shapers.uas import UasShaper
 
 __all__ = [
     "BotShaper",
+    "DeviceChangedError",
+    "InShaper",
     "PacketInShaper",
     "PacketOutShaper",
     "Shaper",

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
-from gadgetip.errors import LinkLostError
+from gadgetip.errors import GadgetipError, LinkLostError
 from gadgetip.pump.interface import EndpointRoute
 from gadgetip.pump.remote_endpoint import RemoteEndpoint
 from gadgetip.pump.replica_endpoint import ReplicaEndpoint
@@ -60,6 +60,12 @@ class ShaperContext:
 
     noticed: Callable[[str], None]
     device_gone: Callable[[], None]
+    may_hold: bool = False
+    """Whether a lost link may be survived, so that what that takes has to be kept at hand."""
+
+
+class DeviceChangedError(GadgetipError):
+    """What was imported again is not what the host believes to have."""
 
 
 class Shaper(ABC):
@@ -70,6 +76,8 @@ class Shaper(ABC):
         self.context = context
         self.running = False
         self.stopping = False
+        self.held = False
+        """Whether the link is lost and the host is kept waiting: `suspend`, `resume`."""
         self._recoveries: dict[int, asyncio.Task[None]] = {}
         self._later: dict[Callable[[], None], asyncio.TimerHandle] = {}
         self._told: set[int] = set()
@@ -78,6 +86,7 @@ class Shaper(ABC):
         """Begin: the endpoints are enabled on both sides and nothing is in flight."""
         self.running = True
         self.stopping = False
+        self.held = False
         self.begin()
 
     async def stop(self) -> None:
@@ -88,15 +97,34 @@ class Shaper(ABC):
         """
         self.running = False
         self.stopping = True
-        for timer in self._later.values():
-            timer.cancel()
-        self._later.clear()
+        self._forget_timers()
         recoveries = list(self._recoveries.values())
         for recovery in recoveries:
             recovery.cancel()
         await asyncio.gather(*recoveries, return_exceptions=True)
         await self.cancel()
         self.forget()
+
+    def suspend(self) -> None:
+        """The link is lost and the host is to be kept waiting: ask nobody for anything more.
+
+        What was in flight to the device is called back as cancelled right after this. What was
+        queued towards the host goes on; what the host still sends is kept.
+        """
+        self.running = False
+        self.held = True
+        self._forget_timers()
+        for recovery in self._recoveries.values():
+            recovery.cancel()
+
+    async def resume(self) -> None:
+        """The device is back, reset and configured as it was: go on.
+
+        A shaper that does not know better starts anew. Raises `LinkLostError`, and
+        `DeviceChangedError` where it turns out to be another device.
+        """
+        await self.stop()
+        self.start()
 
     async def cancel(self) -> None:
         """Cancel on both sides at once and await every answer."""
@@ -175,6 +203,11 @@ class Shaper(ABC):
         """Whether a halt or an error of this endpoint is being settled right now."""
         task = self._recoveries.get(side.route.address)
         return task is not None and not task.done()
+
+    def _forget_timers(self) -> None:
+        for timer in self._later.values():
+            timer.cancel()
+        self._later.clear()
 
     def _recovered(self, task: asyncio.Task[None]) -> None:
         if task.cancelled():

@@ -42,12 +42,15 @@ from gadgetip.pump.shapers.base import (
     Side,
     pause_before_again,
 )
-from gadgetip.pump.shapers.bot_recovery import WATCH_S, BotRecovery, round_up
+from gadgetip.pump.shapers.bot_hold import BotHold
+from gadgetip.pump.shapers.bot_recovery import WATCH_S
 from gadgetip.pump.shapers.bot_wrappers import (
     CBW_LENGTH,
     CommandBlockWrapper,
     is_bulk_only_reset,
     is_status_of,
+    read_status,
+    round_up,
 )
 from gadgetip.usb import SetupPacket
 from gadgetip.wire import RetSubmit
@@ -58,7 +61,7 @@ succeeds (PAGE_ALLOC_COSTLY_ORDER); above it a board with little memory fails so
 write that fails is a hole in the host's data, so no write is longer; a read is tried again."""
 
 
-class BotShaper(BotRecovery):
+class BotShaper(BotHold):
     """The pair of bulk endpoints of one bulk-only mass storage interface."""
 
     def __init__(self, out: Side, in_: Side, context: ShaperContext) -> None:
@@ -84,6 +87,7 @@ class BotShaper(BotRecovery):
 
     def forget(self) -> None:
         """Forget the command under way: after this a CBW is expected."""
+        super().forget()
         self.out.statistics.discarded += self._bytes_out
         self._bytes_out = 0
         self._stalls = 0
@@ -102,6 +106,8 @@ class BotShaper(BotRecovery):
         self._expecting = False
         if error:
             self.read_failed(self.out, error, self._expect_command)
+        elif self.held and data:
+            self._waiting_command = bytes(data)
         elif not self.running:
             return
         elif not data:  # a zero-length packet is no command and gets no answer
@@ -113,6 +119,8 @@ class BotShaper(BotRecovery):
 
     def _command_came(self, data: bytes) -> None:
         command = CommandBlockWrapper.read(data)
+        if self._answers_itself(command):
+            return
         self._begin_command(command or CommandBlockWrapper(tag=0, data_length=0, data_in=False))
         self._under_way = True
         self._post(data, is_command=True)
@@ -125,7 +133,7 @@ class BotShaper(BotRecovery):
 
     def _ask(self) -> None:
         """Let URBs wait at the device: for the data, as the window allows, then for the CSW."""
-        if not self._under_way or self.recovering(self.in_):
+        if not self._under_way or self.held or self.recovering(self.in_):
             return
         remote, route = self.in_.remote, self.in_.route
         if self._command.data_in:
@@ -178,18 +186,21 @@ class BotShaper(BotRecovery):
 
     def _give(self, data: bytes, *, ended: bool) -> None:
         """Write data to the host; where the device ended early the host must see a short packet."""
+        fresh = self._fresh(data)
         self._moved += len(data)
+        self._note_data(data)
         if self._has_hole:
             self.in_.statistics.discarded += len(data)
             self._data_over = self._data_over or ended
             return
-        for at in range(0, len(data), MAX_REQUEST_BYTES):
-            piece = data[at : at + MAX_REQUEST_BYTES]
+        for at in range(0, len(fresh), MAX_REQUEST_BYTES):
+            piece = fresh[at : at + MAX_REQUEST_BYTES]
             self._write(piece)
         if ended:
             self._data_over = True
             on_a_packet = self._moved % self.in_.route.host_max_packet == 0
-            if on_a_packet and self._moved < self._command.data_length:
+            wants_end = on_a_packet and not self._host_saw_end
+            if wants_end and self._moved < self._command.data_length:
                 self._write(b"")
 
     def _write(self, data: bytes) -> None:
@@ -247,6 +258,13 @@ class BotShaper(BotRecovery):
         # After a read that failed, one that was meant for the last bytes may get a whole packet.
         self._asked += max(0, len(data) - size)
         self._moved += len(data)
+        if self._absorbing:
+            self.out.statistics.discarded += len(data)
+            if self._moved >= self._command.data_length:
+                self._tell_failed()
+            else:
+                self._take_data()
+            return
         if self._data_over or self.stopping:
             self.out.statistics.discarded += len(data)
             return
@@ -259,11 +277,18 @@ class BotShaper(BotRecovery):
             self._take_data()
 
     def _post(self, data: bytes, *, is_command: bool = False) -> None:
+        self._keep(data)
+        if not self.held:
+            self._send(data, is_command=is_command)
+
+    def _send(self, data: bytes, *, is_command: bool) -> None:
         size = len(data)
         self._bytes_out += size
         self.out.remote.submit_out(data, partial(self._posted, size, is_command))
 
     def _posted(self, size: int, is_command: bool, outcome: Outcome, ret: RetSubmit) -> None:
+        if self.held:  # it is kept, and its bytes are nobody's loss yet
+            return
         self._bytes_out -= size
         self._out_settled.set()
         statistics = self.out.statistics
@@ -306,6 +331,8 @@ class BotShaper(BotRecovery):
             self._pass_empty_packet()
             return
         self._status_seen = True
+        if read_status(ret.data, self._command.tag) == 0:
+            self._note_passed()
         self._write(ret.data)
         self._finish()
 
@@ -323,7 +350,7 @@ class BotShaper(BotRecovery):
     def _finish(self) -> None:
         """Go on to the next command once the status is there and the host has sent its data."""
         through = self._under_way and self._status_seen and self._data_over
-        if not through or self.recovering(self.out) or self.recovering(self.in_):
+        if not through or self.held or self.recovering(self.out) or self.recovering(self.in_):
             return
         self._under_way = False
         self._stop_watching()

@@ -18,7 +18,7 @@ from abc import abstractmethod
 
 from gadgetip.pump.remote_endpoint import Outcome
 from gadgetip.pump.shapers.base import Shaper, ShaperContext, Side, pause_before_rearming
-from gadgetip.pump.shapers.bot_wrappers import CSW_LENGTH, CommandBlockWrapper
+from gadgetip.pump.shapers.bot_wrappers import CSW_LENGTH, CommandBlockWrapper, round_up
 from gadgetip.wire import RetSubmit
 
 WATCH_S = 1.0
@@ -246,8 +246,3 @@ class BotRecovery(Shaper):
             await self.in_.remote.clear_halt()
         await self.in_.remote.unlink_all()
         asyncio.get_running_loop().call_soon(self._command_came, data)
-
-
-def round_up(size: int, packet: int) -> int:
-    """The least number of bytes in whole packets that is not less than `size`."""
-    return -(-size // packet) * packet

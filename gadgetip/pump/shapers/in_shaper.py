@@ -14,6 +14,7 @@ import asyncio
 import errno
 from abc import abstractmethod
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 
 from gadgetip.pump.remote_endpoint import Outcome
@@ -25,6 +26,7 @@ from gadgetip.pump.shapers.base import (
     pause_before_again,
     pause_before_rearming,
 )
+from gadgetip.usb import TransferType
 from gadgetip.wire import RetSubmit
 
 MAX_WRITES = 2
@@ -46,6 +48,7 @@ class InShaper(Shaper):
         self._max_writes = MAX_WRITES
         self._stalls = 0
         self._bus_errors = 0
+        self._observe: Callable[[bytes], None] | None = None
 
     @property
     @abstractmethod
@@ -82,6 +85,34 @@ class InShaper(Shaper):
         self._arrived.clear()
         self._written = 0
 
+    def suspend(self) -> None:
+        """Ask no more; what has arrived goes to the host all the same."""
+        in_flight = self.side.remote.in_flight
+        super().suspend()
+        if self.side.route.transfer_type is TransferType.BULK and in_flight:
+            self.context.noticed(
+                f"endpoint 0x{self.side.route.address:02x}: the link was lost; up to "
+                f"{in_flight * self.urb_bytes} bytes that the device sent may be lost"
+            )
+
+    async def resume(self) -> None:
+        """Ask again: a device that was reset sends from the beginning."""
+        self.held = False
+        self.running = True
+        self._armed = self._window
+        self._stalls = self._bus_errors = 0
+        self.write()
+        self.fill()
+
+    def observed_by(self, observer: Callable[[bytes], None] | None) -> None:
+        """Show the data of each URB to this one too."""
+        self._observe = observer
+
+    def insert(self, data: bytes) -> None:
+        """Give the host a packet that the device did not send, behind what it did."""
+        self._arrived.append(data)
+        self.write()
+
     def may_ask(self) -> bool:
         """Whether the device may be asked for more now."""
         return self.running
@@ -110,6 +141,8 @@ class InShaper(Shaper):
             self._stalls = self._bus_errors = 0
             self._armed = self._window
             self.side.statistics.urbs += 1
+            if self._observe is not None:
+                self._observe(bytes(ret.data))
             self.arrive(ret.data, ended=True)
             self.write()
             if not self.recovering(self.side):

@@ -58,6 +58,27 @@ class OutShaper(Shaper):
         self._arrived.clear()
         self._entries_out = self._bytes_out = 0
 
+    def suspend(self) -> None:
+        """Send no more. What was sent and not confirmed is in doubt, and is not sent again.
+
+        A device that got it would get it twice; that it is in doubt is said.
+        """
+        super().suspend()
+        if self._bytes_out:
+            self.context.noticed(
+                f"endpoint 0x{self.side.route.address:02x}: the link was lost; "
+                f"{self._bytes_out} bytes from the host were on their way to the device, and "
+                "whether it got them is not known"
+            )
+
+    async def resume(self) -> None:
+        """Send what the host has sent meanwhile, and take more."""
+        self.held = False
+        self.running = True
+        self._stalls = 0
+        self._submit()
+        self._fill()
+
     def _fill(self) -> None:
         replica, size = self.side.replica, self.read_bytes
         window = self.side.route.window_urbs
@@ -80,7 +101,7 @@ class OutShaper(Shaper):
 
     def _submit(self) -> None:
         self._submit_due = False
-        if self.stopping or self.recovering(self.side):
+        if self.stopping or self.held or self.recovering(self.side):
             return
         while self._arrived:
             data, entries = self.next_urb()

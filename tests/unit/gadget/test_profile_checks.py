@@ -1,12 +1,10 @@
 """Wishes of a profile that a device cannot have, and wishes that change nothing."""
 
-from dataclasses import replace
-
 import pytest
 
 from gadgetip.gadget import Plan, Severity
 from gadgetip.gadget.udc_models import USBIP_VUDC
-from gadgetip.profiles import GENERIC, EndpointWish, InterfaceWish
+from gadgetip.profiles import EndpointWish, InterfaceWish
 from gadgetip.usb import DeviceTree
 
 from .devices import HS_STICK, configuration, device, endpoint, interface
@@ -54,12 +52,6 @@ def test_an_interval_is_for_interrupt_endpoints(kind: int, said: bool) -> None:
     made = wanting(tree, EndpointWish(0x81, interval_us=1000))
     assert bool(ignored(made)) is said
     assert made.refusals == ()
-
-
-def test_holding_a_replica_is_not_there_yet() -> None:
-    hold = replace(GENERIC, link=replace(GENERIC.link, on_loss="hold"))
-    (told,) = ignored(plan(HS_STICK, profile=hold))
-    assert told.startswith("link: the profile is ignored here: a lost link unplugs the replica")
 
 
 # --- shapers that cannot be had ---------------------------------------------------------------
