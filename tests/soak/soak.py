@@ -33,8 +33,8 @@ from tests.system.waiting import wait_for
 if TYPE_CHECKING:
     from tests.soak.load import Load
 
-START_LIMIT_S = 120.0
-RECOVERY_LIMIT_S = 90.0
+START_LIMIT_S = 240.0
+RECOVERY_LIMIT_S = 180.0
 END_LIMIT_S = 30.0
 MakeKept = Callable[[str, Mapping[str, str], Mapping[str, str]], Kept]
 """From the server's HOST, devices' ids and controllers, by name."""
