@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from gadgetip.attachment.listener import Imported, Traffic
 from gadgetip.attachment.searching import Search, search_once
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
-from gadgetip.link import HostAddress, StreamFigures
+from gadgetip.link import HostAddress, connection_info
 from gadgetip.matching import Wanted
 from gadgetip.remote import (
     DeviceBusyError,
@@ -187,10 +187,10 @@ def _wait_for_loss(
 
 def _traffic_of(stream: socket.socket) -> Traffic:
     """What the connection has carried, USB/IP's own headers included: the kernel counts no more."""
-    figures = StreamFigures.of(stream)
-    if figures is None:
+    info = connection_info(stream)
+    if info is None:
         return Traffic()
-    return Traffic(figures.received, figures.sent, round_trip_s=figures.round_trip_s)
+    return Traffic(info.bytes_received, info.bytes_sent, round_trip_s=info.round_trip_s)
 
 
 def _still_there(there: Imported) -> VhciPort | None:

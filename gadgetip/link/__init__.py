@@ -6,7 +6,6 @@ that nothing outside this room has to know.
 """
 
 from gadgetip.link.address import HostAddress
-from gadgetip.link.figures import StreamFigures
 from gadgetip.link.tcp import CONNECT_LIMIT_S, Endpoints, connect, connect_between, tune
 from gadgetip.link.tcp_info import ConnectionInfo, connection_info
 
@@ -15,7 +14,6 @@ __all__ = [
     "ConnectionInfo",
     "Endpoints",
     "HostAddress",
-    "StreamFigures",
     "connect",
     "connect_between",
     "connection_info",

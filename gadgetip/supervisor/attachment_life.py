@@ -87,6 +87,7 @@ class _Keeping(Listener):
         self._awaited: tuple[str, str] | None = None
         self._unplugged = False
         self._detached = False
+        self._held = False
 
     def run(self) -> bool:
         """Keep it; returns whether somebody else on this machine detached it."""
@@ -141,6 +142,8 @@ class _Keeping(Listener):
     # --- what happens ---------------------------------------------------------------------------
 
     def waiting(self, error: GadgetipError, pause_s: float) -> None:
+        if self._held:
+            return  # the host still has it, and why it is held was said
         awaited = "device" if _is_the_devices(error) else "server"
         if self._awaited is not None and self._awaited[0] != awaited:
             self._asking.renew()
@@ -198,9 +201,11 @@ class _Keeping(Listener):
         self._leash.send(News.NOTICE, text=text)
 
     def held(self, reason: str, limit_s: float) -> None:
+        self._held = True
         self._leash.send(News.HELD, reason=reason, limit_s=limit_s)
 
     def resumed(self, after_s: float) -> None:
+        self._held = False
         self._leash.send(News.RESUMED, after_s=round(after_s, 3))
 
     def traffic(self, traffic: Traffic) -> None:
@@ -221,6 +226,7 @@ class _Keeping(Listener):
         self._registration.lost()
         self._asking.renew()
         self._awaited = None
+        self._held = False
         self._unplugged = isinstance(error, DeviceUnpluggedError)
         self._leash.send(News.LOST, reason=str(error), crashed=_is_a_crash(error))
 
