@@ -49,6 +49,18 @@ class Schedule(Generic[D]):
 
     def draw(self, now: float) -> Drawn[D]:
         """The next one, at a time in seconds."""
+        at = self._next(now)
+        if at is None:  # only crashes are left, of which there were too many
+            self._left = []
+            at = self._next(now)
+        wait_s = 0.0 if at is not None else MINUTE_S
+        kind, name = self._left.pop(at or 0)
+        if kind.is_crash:
+            self._crashes[name].append(now + wait_s)
+        pause_s = wait_s + self._random.uniform(*PAUSE_S)
+        return Drawn(kind, name, pause_s, self._random.random() * kind.longest_s)
+
+    def _next(self, now: float) -> int | None:
         if not self._left:
             self._left = [
                 (kind, name)
@@ -56,16 +68,7 @@ class Schedule(Generic[D]):
                 for name in (self._names[:1] if kind.hits_all else self._names)
             ]
             self._random.shuffle(self._left)
-        at = next((n for n, each in enumerate(self._left) if self._may(*each, now)), None)
-        if at is None:  # only crashes are left, and there were too many: those are put off
-            self._left = []
-            return self.draw(now)
-        kind, name = self._left.pop(at)
-        if kind.is_crash:
-            self._crashes[name].append(now)
-        return Drawn(
-            kind, name, self._random.uniform(*PAUSE_S), self._random.random() * kind.longest_s
-        )
+        return next((n for n, each in enumerate(self._left) if self._may(*each, now)), None)
 
     def _may(self, kind: D, name: str, now: float) -> bool:
         recent = [at for at in self._crashes[name] if now - at < MINUTE_S]

@@ -56,7 +56,7 @@ class Supervised(Kept):
         file = Path(self._directory.name) / "gadgetip.toml"
         file.write_text(configuration(server, devices, cables, hold_s))
         self._names = list(devices)
-        self._command = [*GADGETIP, "--json", "--config", str(file), "run"]
+        self._command = [*GADGETIP, "--json", "-v", "--config", str(file), "run"]
         self._lines: list[tuple[float, str, str]] = []
         self._stopping = threading.Event()
         self._process: subprocess.Popen[str] | None = None
