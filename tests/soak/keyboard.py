@@ -24,6 +24,7 @@ LETTERS = {0x04: 30, 0x05: 48, 0x06: 46, 0x07: 32, 0x08: 18}  # HID usage: the k
 KEY_LIMIT_S = 10.0
 FINAL_LIMIT_S = 20.0
 LOOK_S = 0.1
+AWAY_S = 0.25
 WRITE_LIMIT_S = 1.0
 PAUSE_S = 0.2
 HELD_S = (0.03, 0.1, 0.3, 6.0)
@@ -58,7 +59,7 @@ class KeyboardLoad(Load):
         self._typist.start()
         while not self.stopping:
             self._look()
-            self.pace(LOOK_S)
+            self.pace(LOOK_S if self._events >= 0 else AWAY_S)
         self._typist.join()
         usage, key = next(iter(LETTERS.items()))
         self._release(key, FINAL_LIMIT_S)

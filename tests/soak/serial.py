@@ -23,6 +23,7 @@ from tests.system import host
 
 BURSTS = (1, 1, 1, 2, 2, 4, 40)  # lines
 PAUSE_S = 0.15
+AWAY_S = 0.25
 ARRIVAL_LIMIT_S = 15.0
 DEVICE, HOST = "D", "H"
 Find = Callable[[], Path | None]
@@ -101,7 +102,10 @@ class SerialLoad(Load):
         pause_until = 0.0
         while not self.stopping:
             self._receive(0.05)
-            if time.time() >= pause_until and self._both_open():
+            if time.time() < pause_until:
+                continue
+            pause_until = time.time() + AWAY_S
+            if self._both_open():
                 for end in (self._device, self._host):
                     self._guarded(end, partial(end.send, self.random.choice(BURSTS)))
                 pause_until = time.time() + self.random.random() * PAUSE_S

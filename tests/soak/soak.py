@@ -18,7 +18,7 @@ from tests.soak import leaks
 from tests.soak.devices import REPLICA_CABLES, SERVER_CABLES, busids_of, cables, plugged_in
 from tests.soak.disturbances import DISTURBANCES, Disturbance
 from tests.soak.journal import Journal
-from tests.soak.kept import RUNNING, Kept
+from tests.soak.kept import RUNNING, Kept, Shown
 from tests.soak.keyboard import KeyboardLoad
 from tests.soak.scene import Scene
 from tests.soak.schedule import Drawn, Schedule
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 START_LIMIT_S = 240.0
 RECOVERY_LIMIT_S = 180.0
 END_LIMIT_S = 30.0
+ASK_S = 0.25
 MakeKept = Callable[[str, Mapping[str, str], Mapping[str, str]], Kept]
 """From the server's HOST, devices' ids and controllers, by name."""
 
@@ -199,7 +200,7 @@ class _Soaking:
     def _wait_until_running(self, names: list[str], limit_s: float) -> list[str]:
         """Until these run and their loads get on; otherwise the state of everything."""
         before = {name: self._scene.loads[name].progress() for name in names}
-        shown = {}
+        shown: dict[str, Shown] = {}
 
         def running() -> bool:
             nonlocal shown
@@ -211,9 +212,10 @@ class _Soaking:
                 for was, now in zip(before[name], self._scene.loads[name].progress(), strict=True)
             )
 
-        try:
-            wait_for(running, "running again", limit_s)
-        except AssertionError as error:
-            progress = {name: (before[name], self._scene.loads[name].progress()) for name in names}
-            return [f"{error}: {list(shown.values())}; progress {progress}"]
+        deadline = time.monotonic() + limit_s
+        while not running():
+            if time.monotonic() >= deadline:
+                late = {n: (before[n], self._scene.loads[n].progress()) for n in names}
+                return [f"not running in {limit_s:.0f} s: {list(shown.values())}; progress {late}"]
+            time.sleep(ASK_S)  # the pace of asking
         return []
