@@ -21,6 +21,7 @@ LINES = (
     *('backend = "auto"', 'max_speed = "high-speed"', "forward_reset = true", "number = 2"),
     *("address = 0x82", 'shaper = "packet"', "window_urbs = 16", "transfer_bytes = 16384"),
     *("drop = true", "alternate_setting = 0", "interval_us = 1000", "hold_s = 0"),
+    *('udc = "auto"', 'class = "ff/00/00"', "retry_min_s = 0.5", "retry_max_s = 30"),
     *("bcdDevice = 0x0200", "max_power_ma = 500", 'on_loss = "unplug"', "unknown = 1"),
 )
 VALUES = (
