@@ -57,12 +57,12 @@ class Attached:
             origin = f"{known.busid} of {known.server}" if known else "a device of unknown origin"
             here = self.port.local_busid
             local = f", {here} here" if here != NO_DEVICE else ""
-            kept = f", kept by process {run.pid}" if run else ""
+            kept = f", kept by {_keeper(run)}" if run else ""
             return f"{origin} on port {self.port.number}{local}{kept}"
         assert run is not None
         if run.busid is not None and run.udc is not None:
-            return f"{run.busid} of {run.server} on {run.udc}, kept by process {run.pid}"
-        return f"{run.device} of {run.server}, awaited by process {run.pid}"
+            return f"{run.busid} of {run.server} on {run.udc}, kept by {_keeper(run)}"
+        return f"{run.device} of {run.server}, awaited by {_keeper(run)}"
 
 
 def what_is_attached() -> list[Attached]:
@@ -112,8 +112,12 @@ def detach(attached: Attached) -> None:
     """Take it off this machine and wait until it is gone.
 
     A port may have become somebody else's since it was looked at: what is on it is detached only if
-    it is still what was seen. Raises `GadgetipError`.
+    it is still what was seen. Raises `GadgetipError`, also for one that the supervisor would attach
+    again.
     """
+    if attached.running is not None and attached.running.supervised is not None:
+        name = attached.running.supervised
+        raise GadgetipError(f"{attached}: end it with `gadgetip stop {name}`")
     seen = attached.port
     ended = False
     if attached.running is not None:
@@ -141,6 +145,12 @@ def detach(attached: Attached) -> None:
     # As the stock tool does: first the record, by which a process that keeps the port knows.
     forget(seen.number, attached.remembered)
     detach_port(seen.number)
+
+
+def _keeper(running: Running) -> str:
+    if running.supervised is not None:
+        return f"the supervisor as {running.supervised}"
+    return f"process {running.pid}"
 
 
 def _devid(attached: Attached) -> int | None:

@@ -41,7 +41,7 @@ from gadgetip.gadget import (
 from gadgetip.gadget.backends.gadgetfs import DRIVER as GADGETFS_DRIVER
 from gadgetip.gadget.configfs import GADGET_PREFIX
 from gadgetip.link import HostAddress
-from gadgetip.matching import DeviceSelector, facts_of_tree
+from gadgetip.matching import Wanted, facts_of_tree
 from gadgetip.profiles import GENERIC, Profile, ProfileChoice
 from gadgetip.pump import StallError
 from gadgetip.remote import (
@@ -60,7 +60,7 @@ DEBRIS_LIMIT_S = 1.0
 
 def attach_to_gadget(
     address: HostAddress,
-    selector: DeviceSelector,
+    selector: Wanted,
     udc_name: str | None,
     profile_for: ProfileChoice,
     listener: Listener,

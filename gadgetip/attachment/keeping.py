@@ -12,7 +12,7 @@ from gadgetip.attachment.backoff import Backoff
 from gadgetip.attachment.searching import POLL_S, OnWaiting, PatientSearch, Search, may_pass
 from gadgetip.errors import DeviceUnpluggedError, GadgetipError
 from gadgetip.link import HostAddress
-from gadgetip.matching import DeviceSelector
+from gadgetip.matching import Wanted
 from gadgetip.remote import FoundDevice
 
 
@@ -24,12 +24,14 @@ def keep_attached(
     on_waiting: OnWaiting,
     backoff: Backoff | None = None,
     pause: Callable[[float], None] | None = None,
+    again: Search | None = None,
 ) -> None:
     """Call `attach` with a search, again and again.
 
     `attach` returns when the user stopped it, which ends this too, and raises when the device was
     lost. `first` is how the device is found for the first time: an error of that one is raised.
-    `pause` waits for so many seconds, or less where something happens that makes it worth while.
+    `again` is how it is found after a loss; a `PatientSearch` by default. `pause` waits for so many
+    seconds, or less where something happens that makes it worth while.
     """
     backoff = backoff or Backoff()
     search = _Noting(first)
@@ -47,7 +49,7 @@ def keep_attached(
                 backoff.lasted(time.monotonic() - search.found_at)
                 pause_s = backoff.pause()
         (pause or time.sleep)(pause_s)
-        search = _Noting(PatientSearch(on_waiting, backoff, pause=pause))
+        search = _Noting(again or PatientSearch(on_waiting, backoff, pause=pause))
 
 
 class _Noting:
@@ -57,7 +59,7 @@ class _Noting:
         self._search = search
         self.found_at: float | None = None
 
-    def __call__(self, address: HostAddress, selector: DeviceSelector) -> FoundDevice:
+    def __call__(self, address: HostAddress, selector: Wanted) -> FoundDevice:
         found = self._search(address, selector)
         self.found_at = time.monotonic()
         return found

@@ -57,8 +57,11 @@ class Listener:
     def waiting(self, error: GadgetipError, pause_s: float) -> None:
         """There is no device yet, and why; it is asked for again after `pause_s` seconds."""
 
+    def importing(self, busid: str) -> None:
+        """The device is ours; what it says of itself is read next."""
+
     def imported(self, found: FoundDevice) -> None:
-        """The device is ours; how to rebuild it is planned next."""
+        """The device is known; how to rebuild it is planned next."""
 
     def bound(self, bound: Bound) -> None:
         """The replica is on its controller."""

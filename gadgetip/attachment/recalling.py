@@ -23,7 +23,7 @@ from gadgetip.errors import (
     UsageError,
 )
 from gadgetip.link import HostAddress
-from gadgetip.matching import DeviceSelector
+from gadgetip.matching import DeviceSelector, Wanted
 from gadgetip.remote import (
     FoundDevice,
     ImportedDevice,
@@ -45,7 +45,7 @@ class Recall:
     def __init__(
         self,
         address: HostAddress,
-        selector: DeviceSelector,
+        selector: Wanted,
         found: FoundDevice,
         limit_s: float,
         *,

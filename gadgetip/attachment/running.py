@@ -1,4 +1,4 @@
-"""Who keeps what attached: the `gadgetip attach` that stay in the foreground, in any terminal.
+"""Who keeps what attached: each `gadgetip attach` that stays, and the processes of `gadgetip run`.
 
 Each writes a file `/run/gadgetip/attachments/PID.json` while it runs, so that `ports` can name who
 waits for what and `detach` can end it; a device that somebody keeps would only come back. A process
@@ -31,7 +31,8 @@ class Running:
 
     `to` is "gadget" or "vhci"; `server` is HOST and `device` DEVICE as the user wrote them. `busid`
     is the device's at the server and `port` or `udc` where it is now; None while it is awaited.
-    `started` is in seconds of the epoch, `start_ticks` the kernel's.
+    `started` is in seconds of the epoch, `start_ticks` the kernel's. `supervised` is what the
+    supervisor's configuration calls it; None for one of a terminal.
     """
 
     pid: int
@@ -43,6 +44,7 @@ class Running:
     busid: str | None = None
     port: int | None = None
     udc: str | None = None
+    supervised: str | None = None
 
 
 class Registration:
@@ -52,10 +54,26 @@ class Registration:
     shell, where SIGINT is ignored: whoever is listed can be told to end.
     """
 
-    def __init__(self, to: str, server: str, device: str, udc: str | None = None) -> None:
+    def __init__(
+        self,
+        to: str,
+        server: str,
+        device: str,
+        udc: str | None = None,
+        *,
+        supervised: str | None = None,
+    ) -> None:
         pid = os.getpid()
-        self._running = Running(pid, _start_ticks(pid) or 0, time.time(), to, server, device)
-        self._running = replace(self._running, udc=udc)
+        self._running = Running(
+            pid,
+            _start_ticks(pid) or 0,
+            time.time(),
+            to,
+            server,
+            device,
+            udc=udc,
+            supervised=supervised,
+        )
         self._path = DIRECTORY / f"{pid}.json"
         self._handlers: dict[signal.Signals, Any] = {}
 
@@ -147,7 +165,10 @@ def parse_running(data: bytes) -> Running | None:
         and type(running.start_ticks) is int
         and type(running.started) in (int, float)
         and all(isinstance(each, str) for each in (running.to, running.server, running.device))
-        and all(isinstance(each, str | None) for each in (running.busid, running.udc))
+        and all(
+            isinstance(each, str | None)
+            for each in (running.busid, running.udc, running.supervised)
+        )
         and (running.port is None or type(running.port) is int)
     )
     return running if sound else None

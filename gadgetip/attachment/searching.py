@@ -21,29 +21,31 @@ from gadgetip.errors import (
     UsageError,
 )
 from gadgetip.link import HostAddress
-from gadgetip.matching import DeviceSelector
+from gadgetip.matching import Wanted
 from gadgetip.remote import (
     AmbiguousError,
     DeviceBusyError,
     FoundDevice,
     KnownTrees,
     NotExportedError,
+    OnImport,
     find_and_import,
 )
 
 POLL_S = 0.5
 
-Search = Callable[[HostAddress, DeviceSelector], FoundDevice]
+Search = Callable[[HostAddress, Wanted], FoundDevice]
 """Gives the imported device, or raises."""
 
 OnWaiting = Callable[[GadgetipError, float], None]
 """Told why there is no device yet, and when it is asked for again, in seconds."""
 
 _PERMANENT = (UsageError, PrerequisiteError, RefusedError, LocalProtocolError, AmbiguousError)
-_AWAITED = (NotExportedError, DeviceBusyError, DeviceUnpluggedError)
+AWAITED = (NotExportedError, DeviceBusyError, DeviceUnpluggedError)
+"""The server is there, the device is not, or is in use."""
 
 
-def search_once(address: HostAddress, selector: DeviceSelector) -> FoundDevice:
+def search_once(address: HostAddress, selector: Wanted) -> FoundDevice:
     """Import the device now; raises what `find_and_import` raises."""
     return asyncio.run(find_and_import(address, selector))
 
@@ -52,7 +54,9 @@ class PatientSearch:
     """Looks until the device is there; ended by the user only, or by an error that time won't mend.
 
     With a `backoff` (after a loss) a peer that talks nonsense is also asked again: it may be a
-    server in the middle of a restart.
+    server in the middle of a restart. `poll_s` says how often an awaited device is asked for, in
+    seconds; `pause` waits for so many seconds, or less where something happens that makes it worth
+    while.
     """
 
     def __init__(
@@ -61,18 +65,22 @@ class PatientSearch:
         backoff: Backoff | None = None,
         *,
         pause: Callable[[float], None] | None = None,
+        poll_s: Callable[[], float] = lambda: POLL_S,
+        on_import: OnImport | None = None,
     ) -> None:
         self._wait = pause or time.sleep
+        self._poll_s = poll_s
+        self._on_import = on_import
         self._on_waiting = on_waiting
         self._backoff = backoff
         self._known: KnownTrees = {}
 
-    def __call__(self, address: HostAddress, selector: DeviceSelector) -> FoundDevice:
+    def __call__(self, address: HostAddress, selector: Wanted) -> FoundDevice:
         """Give the device as soon as it can be imported."""
         while True:
             began = time.monotonic()
             try:
-                return asyncio.run(find_and_import(address, selector, self._known))
+                return self._ask(address, selector)
             except GadgetipError as error:
                 if not may_pass(error, after_loss=self._backoff is not None):
                     raise
@@ -80,13 +88,19 @@ class PatientSearch:
                 self._on_waiting(error, pause_s)
             self._wait(pause_s)
 
+    def _ask(self, address: HostAddress, selector: Wanted) -> FoundDevice:
+        return asyncio.run(find_and_import(address, selector, self._known, self._on_import))
+
     def _pause(self, error: GadgetipError, took_s: float) -> float:
         if self._backoff is None:
-            return max(POLL_S - took_s, 0.05)
-        if isinstance(error, _AWAITED):
+            return self._until_the_next(took_s)
+        if isinstance(error, AWAITED):
             self._backoff.reset()  # the server is there
-            return max(POLL_S - took_s, 0.05)
+            return self._until_the_next(took_s)
         return self._backoff.pause()
+
+    def _until_the_next(self, took_s: float) -> float:
+        return max(self._poll_s() - took_s, 0.05)
 
 
 def may_pass(error: GadgetipError, *, after_loss: bool) -> bool:

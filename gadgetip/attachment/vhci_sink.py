@@ -26,11 +26,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from gadgetip.attachment.listener import Imported
+from gadgetip.attachment.listener import Imported, Traffic
 from gadgetip.attachment.searching import Search, search_once
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
-from gadgetip.link import HostAddress
-from gadgetip.matching import DeviceSelector
+from gadgetip.link import HostAddress, connection_info
+from gadgetip.matching import Wanted
 from gadgetip.remote import (
     DeviceBusyError,
     FoundDevice,
@@ -57,11 +57,12 @@ from gadgetip.vhci import (
 )
 
 LOOK_S = 0.5
+TRAFFIC_S = 1.0
 SETTLE_S = 0.05
 
 
 def attach_to_vhci(
-    address: HostAddress, selector: DeviceSelector, search: Search = search_once
+    address: HostAddress, selector: Wanted, search: Search = search_once
 ) -> Imported:
     """Import a device and give its stream to the kernel; returns when the kernel has it.
 
@@ -78,14 +79,16 @@ def attach_to_vhci(
 
 def stay_on_vhci(
     address: HostAddress,
-    selector: DeviceSelector,
+    selector: Wanted,
     search: Search,
     on_attached: Callable[[Imported], None],
-) -> None:
+    on_traffic: Callable[[Traffic], None] = lambda _: None,
+) -> bool:
     """Attach, and stay until it ends.
 
-    Returns when the user stopped it (SIGINT, SIGTERM, SIGHUP), and then the device is detached; or
-    when somebody else detached it on this machine. Raises `DeviceUnpluggedError`, `LinkLostError`,
+    Returns False when the user stopped it (SIGINT, SIGTERM, SIGHUP), and then the device is
+    detached; True when somebody else detached it on this machine. `on_traffic` is told once a
+    second what the connection has carried. Raises `DeviceUnpluggedError`, `LinkLostError`,
     `GadgetipError` if a driver does not let go of a device that is lost, and what `attach_to_vhci`
     raises.
     """
@@ -100,16 +103,16 @@ def stay_on_vhci(
             there = _hand_over(address, selector, found)
         recorded = is_recorded(there.port.number, there.remembered)
         on_attached(there)
-        _wait_for_loss(stream, there)
+        _wait_for_loss(stream, there, on_traffic)
         if recorded and not is_recorded(there.port.number, there.remembered):
-            return
+            return True
     except KeyboardInterrupt:
         with _undisturbed():
             if there is not None:
                 forget_import(stream, busid)
                 if _still_there(there) is not None:
                     detach_port(there.port.number)
-        return
+        return False
     finally:
         with _undisturbed():
             if there is not None:
@@ -118,7 +121,7 @@ def stay_on_vhci(
     raise asyncio.run(is_still_exported(address, busid))
 
 
-def _find(address: HostAddress, selector: DeviceSelector, search: Search) -> FoundDevice:
+def _find(address: HostAddress, selector: Wanted, search: Search) -> FoundDevice:
     """As the search; a device that is in use here is no matter of another client."""
     try:
         return search(address, selector)
@@ -128,8 +131,7 @@ def _find(address: HostAddress, selector: DeviceSelector, search: Search) -> Fou
             if (
                 known is not None
                 and known.server == str(address)
-                and selector.key == "busid"
-                and known.busid == selector.pattern
+                and known.busid == selector.exact_busid
             ):
                 raise DeviceBusyError(
                     f"{selector} of {address} is attached to this machine already, on vhci port "
@@ -138,7 +140,7 @@ def _find(address: HostAddress, selector: DeviceSelector, search: Search) -> Fou
         raise
 
 
-def _hand_over(address: HostAddress, selector: DeviceSelector, found: FoundDevice) -> Imported:
+def _hand_over(address: HostAddress, selector: Wanted, found: FoundDevice) -> Imported:
     record = found.imported.record
     remember_import(found.imported.stream, record, address, selector)
     port = attach_stream(found.imported.stream, record.devid, found.tree.speed)
@@ -154,7 +156,9 @@ def _hand_over(address: HostAddress, selector: DeviceSelector, found: FoundDevic
     return Imported(found, port, remembered)
 
 
-def _wait_for_loss(stream: socket.socket, there: Imported) -> None:
+def _wait_for_loss(
+    stream: socket.socket, there: Imported, on_traffic: Callable[[Traffic], None]
+) -> None:
     """Wait until the kernel has let go of the device; it has `FREE_LIMIT_S` for that.
 
     Raises `GadgetipError` when it has not, so long after the connection was over.
@@ -162,8 +166,12 @@ def _wait_for_loss(stream: socket.socket, there: Imported) -> None:
     poller = select.poll()
     poller.register(stream, 0)
     deadline: float | None = None
+    told = 0.0
     while True:
         over = poller.poll(LOOK_S * 1000)
+        if not over and time.monotonic() - told >= TRAFFIC_S:
+            told = time.monotonic()
+            on_traffic(_traffic_of(stream))
         now = _still_there(there)
         if now is None:
             return
@@ -175,6 +183,14 @@ def _wait_for_loss(stream: socket.socket, there: Imported) -> None:
             if time.monotonic() >= deadline:
                 raise held_by_a_driver(now.number, FREE_LIMIT_S)
             time.sleep(SETTLE_S)  # the kernel is taking the device off
+
+
+def _traffic_of(stream: socket.socket) -> Traffic:
+    """What the connection has carried, USB/IP's own headers included: the kernel counts no more."""
+    info = connection_info(stream)
+    if info is None:
+        return Traffic()
+    return Traffic(info.bytes_received, info.bytes_sent, round_trip_s=info.round_trip_s)
 
 
 def _still_there(there: Imported) -> VhciPort | None:

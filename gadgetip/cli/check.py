@@ -11,17 +11,20 @@ from gadgetip.errors import ExitStatus
 from gadgetip.profiles import PROFILE_KIND, Profile
 from gadgetip.server.policy import POLICY_KIND, Policy
 from gadgetip.strict_toml import FileError, FileKind, load_document
+from gadgetip.supervisor.config import Config
+from gadgetip.supervisor.config_form import CONFIG_KIND
 
 EPILOG = """\b
 Examples:
+  gadgetip check /etc/gadgetip/gadgetip.toml
   gadgetip check /etc/gadgetip/policy.toml
   gadgetip check *.toml --json
   gadgetip check mine.toml --descriptors stick.bin --udc-model dwc2-bcm2835
 """
 
-Content = Profile | Policy
+Content = Profile | Policy | Config
 
-_KINDS: tuple[FileKind[Content], ...] = (PROFILE_KIND, POLICY_KIND)
+_KINDS: tuple[FileKind[Content], ...] = (PROFILE_KIND, POLICY_KIND, CONFIG_KIND)
 
 
 @dataclass(slots=True)
@@ -52,11 +55,11 @@ def check(
     udc: str | None,
     udc_model: str | None,
 ) -> int:
-    """Check profiles and policies: every fault of every file, with its line.
+    """Check configurations, profiles and policies: every fault of every file, with its line.
 
-    Which of them a file is, its first key says: schema = "profile/1", schema = "policy/1". With
-    --descriptors, a profile's wishes are held against the device: what they name has to be there,
-    and the plan must not refuse it.
+    Which of them a file is, its first key says: schema = "config/1", "profile/1" or "policy/1".
+    With --descriptors, a profile's wishes are held against the device: what they name has to be
+    there, and the plan must not refuse it.
     """
     if descriptors is None and (udc or udc_model):
         raise click.UsageError("--udc and --udc-model go with --descriptors")
@@ -114,6 +117,8 @@ def _lines(checked: _Checked) -> list[str]:
 def _summary(content: Content) -> str:
     if isinstance(content, Profile):
         return f"a profile, {content.name}"
+    if isinstance(content, Config):
+        return f"a configuration, {len(content.attachments)} [[attachment]]"
     exports, denies = len(content.exports), len(content.denies)
     return f"a policy, {exports} [[export]] and {denies} [[deny]]"
 
@@ -128,5 +133,6 @@ def _as_json(checked: _Checked) -> dict[str, object]:
         faults = faults or [{"line": None, "problem": str(error)}]
     schema = None
     if checked.content is not None:
-        schema = (PROFILE_KIND if isinstance(checked.content, Profile) else POLICY_KIND).schema
+        kinds = {Profile: PROFILE_KIND, Policy: POLICY_KIND, Config: CONFIG_KIND}
+        schema = kinds[type(checked.content)].schema
     return {"file": checked.file, "schema": schema, "ok": checked.is_right, "faults": faults}

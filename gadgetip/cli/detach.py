@@ -26,7 +26,9 @@ Examples:
 @click.command(epilog=EPILOG)
 @click.argument("what", metavar="PORT|BUSID|UDC", required=False)
 @click.option("-p", "--port", "stock_port", metavar="PORT", hidden=True)
-@click.option("--all", "everything", is_flag=True, help="Everything that is attached.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Everything that is attached but is not supervised."
+)
 @common_options
 def detach(output: Output, what: str | None, stock_port: str | None, everything: bool) -> None:
     """Detach a device from this machine, and end the attachment that keeps it.
@@ -49,8 +51,14 @@ def detach(output: Output, what: str | None, stock_port: str | None, everything:
 
 
 def _detach_all(output: Output) -> None:
-    attached = what_is_attached()
-    if not attached:
+    everything = what_is_attached()
+    attached = []
+    for each in everything:
+        if each.running is not None and each.running.supervised is not None:
+            output.say(f"left alone: {each}; `gadgetip stop` ends that")
+        else:
+            attached.append(each)
+    if not everything:
         output.say("nothing is attached")
     failure: GadgetipError | None = None
     for each in attached:

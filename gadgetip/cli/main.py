@@ -28,6 +28,10 @@ Examples:
   gadgetip attach nas.lan 1-1.4 --to vhci    or give it to this machine itself
 
 \b
+  gadgetip run                               keep what /etc/gadgetip/gadgetip.toml lists attached
+  gadgetip status --watch                    how are they?
+
+\b
 Exit status: 0 done, or stopped by the user; 1 error; 2 usage; 3 device unplugged at the
 server; 4 link lost; 5 the plan refuses; 6 a prerequisite is missing; 7 (plan) works, degraded.
 """
@@ -41,10 +45,17 @@ COMMANDS = {
     "detach": "gadgetip.cli.detach:detach",
     "inspect": "gadgetip.cli.inspect:inspect",
     "list": "gadgetip.cli.listing:list_command",
+    "log": "gadgetip.cli.log:log_command",
     "plan": "gadgetip.cli.plan:plan",
     "ports": "gadgetip.cli.ports:ports",
     "profile": "gadgetip.cli.profile:profile",
+    "reload": "gadgetip.cli.supervised:reload",
+    "restart": "gadgetip.cli.supervised:restart",
+    "run": "gadgetip.cli.run:run",
     "serve": "gadgetip.cli.serve:serve",
+    "start": "gadgetip.cli.supervised:start",
+    "status": "gadgetip.cli.status:status",
+    "stop": "gadgetip.cli.supervised:stop",
     "udc": "gadgetip.cli.udc:udc",
     "unbind": "gadgetip.cli.bind:unbind",
 }

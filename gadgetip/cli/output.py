@@ -9,6 +9,7 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import click
@@ -27,6 +28,8 @@ class Output:
     quiet: bool = False
     debug: bool = False
     json: bool = False
+    config: Path | None = None
+    """The configuration that was named; None: the usual one."""
 
     def say(self, text: str) -> None:
         """A line of ordinary output; not with --quiet, nor beside JSON."""
@@ -68,12 +71,18 @@ def safe(text: str) -> str:
 
 
 def common_options(command: Callable[_P, _R]) -> Callable[..., _R]:
-    """Add -v, -q, --debug and --json to a command and pass it the merged `Output`."""
+    """Add -v, -q, --debug, --json and --config to a command and pass it the merged `Output`."""
 
     @click.option("-v", "--verbose", count=True, help="Say more; twice for the kernel's side too.")
     @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and notes.")
     @click.option("--debug", is_flag=True, help="Log everything; show tracebacks.")
     @click.option("--json", "as_json", is_flag=True, help="Write JSON for programs.")
+    @click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="The configuration; /etc/gadgetip/gadgetip.toml by default.",
+    )
     @click.pass_context
     @functools.wraps(command)
     def wrapped(
@@ -84,6 +93,7 @@ def common_options(command: Callable[_P, _R]) -> Callable[..., _R]:
         quiet: bool,
         debug: bool,
         as_json: bool,
+        config: Path | None,
         **kwargs: Any,
     ) -> _R:
         output = context.ensure_object(Output)
@@ -91,6 +101,7 @@ def common_options(command: Callable[_P, _R]) -> Callable[..., _R]:
         output.quiet |= quiet
         output.debug |= debug
         output.json |= as_json
+        output.config = config or output.config
         configure_logging(output)
         return context.invoke(command, *args, output=output, **kwargs)
 

@@ -48,6 +48,11 @@ class DeviceSelector:
             raise UsageError(f"{text!a} is no bus id: it has 1 to 31 bytes and no spaces")
         return cls("busid", text)
 
+    @property
+    def exact_busid(self) -> str | None:
+        """The bus id, where that is what was written."""
+        return self.pattern if self.key == "busid" else None
+
     def matches(self, facts: DeviceFacts) -> bool | None:
         """Whether this device is meant; None where that is not known yet."""
         if self.key == "busid":  # no glob: it is asked for as it is

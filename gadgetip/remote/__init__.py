@@ -6,7 +6,13 @@ room knows no gadget and no vhci.
 """
 
 from gadgetip.remote.descriptors import read_device_tree
-from gadgetip.remote.finding import AmbiguousError, FoundDevice, KnownTrees, find_and_import
+from gadgetip.remote.finding import (
+    AmbiguousError,
+    FoundDevice,
+    KnownTrees,
+    OnImport,
+    find_and_import,
+)
 from gadgetip.remote.operations import (
     DeviceBusyError,
     ImportedDevice,
@@ -24,6 +30,7 @@ __all__ = [
     "ImportedDevice",
     "KnownTrees",
     "NotExportedError",
+    "OnImport",
     "find_and_import",
     "forget_import",
     "import_device",

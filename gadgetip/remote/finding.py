@@ -9,12 +9,12 @@ listed either. One that was meant by the same words is then asked for by its bus
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from gadgetip.errors import GadgetipError, LinkLostError
 from gadgetip.link import HostAddress
-from gadgetip.matching import DeviceSelector, facts_of_record, facts_of_tree
+from gadgetip.matching import DeviceFacts, Wanted, facts_of_record, facts_of_tree
 from gadgetip.remote.descriptors import read_device_tree
 from gadgetip.remote.operations import (
     BUSY_LIMIT_S,
@@ -49,36 +49,44 @@ DeviceKey = tuple[str, int, int, int, int]
 KnownTrees = dict[DeviceKey, DeviceTree]
 """What devices said of themselves when they were imported to see."""
 
+OnImport = Callable[[str], None]
+"""Told the bus id of a device that was imported."""
+
 PAST_BUSY_LIMIT_S = 2.0
 
 
 async def find_and_import(
-    address: HostAddress, selector: DeviceSelector, known: KnownTrees | None = None
+    address: HostAddress,
+    wanted: Wanted,
+    known: KnownTrees | None = None,
+    on_import: OnImport | None = None,
 ) -> FoundDevice:
-    """Import the one device that `selector` means and read its descriptors.
+    """Import the one device that is `wanted` and read its descriptors.
 
     Whoever asks again and again passes `known`: what was imported to see is noted there, and not
-    imported again while the server lists it. Raises `AmbiguousError` that lists the candidates when
-    several match, `NotExportedError` that says what the server exports when none does, and what
-    importing and reading raise.
+    imported again while the server lists it. `on_import` is told the bus id of the one that is
+    meant as soon as it is ours, before its descriptors are read; where it had to be imported to be
+    recognised it is not. Raises `AmbiguousError` that lists the candidates when several match,
+    `NotExportedError` that says what the server exports when none does, and what importing and
+    reading raise.
     """
-    if selector.key == "busid":
-        return await _import_busid(address, selector.pattern)
+    if wanted.exact_busid is not None:
+        return await _import_busid(address, wanted.exact_busid, on_import)
     records = await list_devices(address)
     seen = {} if known is None else known
     for gone in seen.keys() - {_key(record) for record in records}:
         del seen[gone]
-    found, matching = await _look_through(address, selector, records, seen)
+    found, matching = await _look_through(address, wanted, records, seen)
     if not matching:
-        found = await _held_before(address, selector, records)
+        found = await _held_before(address, wanted, records)
         if found is None:
-            raise _no_single_match(address, selector, records, matching)
-    return found or await _look(address, matching[0].busid)
+            raise _no_single_match(address, wanted, records, matching)
+    return found or await _look(address, matching[0].busid, on_import=on_import)
 
 
 async def _look_through(
     address: HostAddress,
-    selector: DeviceSelector,
+    wanted: Wanted,
     records: Collection[DeviceRecord],
     seen: KnownTrees,
 ) -> tuple[FoundDevice | None, list[DeviceRecord]]:
@@ -86,7 +94,7 @@ async def _look_through(
 
     Raises `AmbiguousError`.
     """
-    answers = [(record, selector.matches(facts_of_record(record))) for record in records]
+    answers = [(record, wanted.matches(facts_of_record(record))) for record in records]
     matching = [record for record, answer in answers if answer]
     unsure = [record for record, answer in answers if answer is None]
     found: FoundDevice | None = None
@@ -98,7 +106,7 @@ async def _look_through(
                 if candidate is None:
                     continue
                 tree = seen[_key(record)] = candidate.tree
-            if selector.matches(facts_of_tree(tree, record.busid)):
+            if wanted.matches(facts_of_tree(tree, record.busid)):
                 matching.append(record)
                 if candidate is not None and found is None and len(matching) == 1:
                     found = candidate
@@ -106,7 +114,7 @@ async def _look_through(
             if candidate is not None:
                 candidate.imported.close()
         if len(matching) > 1:
-            raise _no_single_match(address, selector, records, matching)
+            raise _no_single_match(address, wanted, records, matching)
     except BaseException:
         if found is not None:
             found.imported.close()
@@ -114,9 +122,11 @@ async def _look_through(
     return found, matching
 
 
-async def _import_busid(address: HostAddress, busid: str) -> FoundDevice:
+async def _import_busid(
+    address: HostAddress, busid: str, on_import: OnImport | None
+) -> FoundDevice:
     try:
-        return await _look(address, busid)
+        return await _look(address, busid, on_import=on_import)
     except GadgetipError as refusal:
         if type(refusal) not in {GadgetipError, NotExportedError, DeviceBusyError}:
             raise
@@ -128,16 +138,15 @@ async def _import_busid(address: HostAddress, busid: str) -> FoundDevice:
 
 
 async def _held_before(
-    address: HostAddress, selector: DeviceSelector, listed: Collection[DeviceRecord]
+    address: HostAddress, wanted: Wanted, listed: Collection[DeviceRecord]
 ) -> FoundDevice | None:
     """The device that a session of ours still holds which outlived us, where there is such a one.
 
     Only what the user meant by the same words, or by an id that it has, is asked for.
     """
     for past in past_imports(str(address)):
-        is_meant = past.selector == str(selector) or (
-            selector.key == "id" and selector.pattern == past.id
-        )
+        known = DeviceFacts(busid=past.busid, id=past.id)
+        is_meant = past.selector == str(wanted) or wanted.matches(known)
         if not is_meant or any(record.busid == past.busid for record in listed):
             continue
         try:
@@ -147,16 +156,22 @@ async def _held_before(
         except GadgetipError as error:
             log.info("%s, imported before: %s", past.busid, error)
             continue
-        if selector.matches(facts_of_tree(found.tree, past.busid)):
+        if wanted.matches(facts_of_tree(found.tree, past.busid)):
             return found
         found.imported.close()
     return None
 
 
 async def _look(
-    address: HostAddress, busid: str, *, busy_limit_s: float = BUSY_LIMIT_S
+    address: HostAddress,
+    busid: str,
+    *,
+    busy_limit_s: float = BUSY_LIMIT_S,
+    on_import: OnImport | None = None,
 ) -> FoundDevice:
     imported = await import_device(address, busid, busy_limit_s=busy_limit_s)
+    if on_import is not None:
+        on_import(busid)
     urbs = imported.urbs().attach()
     try:
         tree = await read_device_tree(urbs, imported.speed)
@@ -182,19 +197,17 @@ async def _look_if_possible(address: HostAddress, record: DeviceRecord) -> Found
 
 def _no_single_match(
     address: HostAddress,
-    selector: DeviceSelector,
+    wanted: Wanted,
     records: Collection[DeviceRecord],
     matching: list[DeviceRecord],
 ) -> GadgetipError:
     if matching:
         candidates = "; ".join(map(_describe, matching))
         return AmbiguousError(
-            f"{selector} matches {len(matching)} devices on {address}: {candidates}. "
+            f"{wanted} matches {len(matching)} devices on {address}: {candidates}. "
             "Name one by its bus id"
         )
-    return NotExportedError(
-        f"no device on {address} matches {selector}. {_offer(address, records)}"
-    )
+    return NotExportedError(f"no device on {address} matches {wanted}. {_offer(address, records)}")
 
 
 def _offer(address: HostAddress, records: Collection[DeviceRecord]) -> str:

@@ -29,7 +29,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from gadgetip.link import Endpoints, HostAddress, connect_between
-from gadgetip.matching import DeviceSelector
+from gadgetip.matching import Wanted
 from gadgetip.wire import DeviceRecord
 
 log = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class PastImport:
 
 
 def remember_import(
-    stream: socket.socket, record: DeviceRecord, address: HostAddress, selector: DeviceSelector
+    stream: socket.socket, record: DeviceRecord, address: HostAddress, selector: Wanted
 ) -> None:
     """Write down an import that is about to be used; it survives a loss of power.
 

@@ -2,8 +2,11 @@
 
     {"command": "state"}       of `gadgetip serve`: who uses what
 
-What the commands are, the service says. The socket is root's, and of one group where the service
-names one; the kernel says who is at the other end (SO_PEERCRED).
+What the commands are, the service says. The socket is root's: its mode is 0600, and the kernel says
+who is at the other end (SO_PEERCRED), because a socket may be handed on. Where the service names a
+group it is that group's too, with mode 0660. Whether somebody is in a group the kernel knows best:
+it lets nobody connect who may not write to the socket, and that is what counts then.
+
 A socket file that a killed daemon left is replaced; a daemon that runs holds a lock, so that it
 cannot be replaced by accident (`daemon`).
 """
@@ -93,10 +96,14 @@ def _answer_in(line: bytes, command: str) -> dict[str, Any]:
 class ControlServer:
     """The socket's other end; open while the context lasts."""
 
-    def __init__(self, path: Path, handle: Handler) -> None:
-        """`handle` is given the request; a `GadgetipError` that it raises is its answer."""
+    def __init__(self, path: Path, handle: Handler, *, group: int | None = None) -> None:
+        """`handle` is given the request; a `GadgetipError` that it raises is its answer.
+
+        Members of `group` may ask as well.
+        """
         self._path = path
         self._handle = handle
+        self._group = group
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> "ControlServer":
@@ -109,6 +116,12 @@ class ControlServer:
             )
         finally:
             os.umask(mask)
+        if self._group is not None:
+            try:
+                os.chown(self._path, -1, self._group)  # nobody else's before it is the group's
+                self._path.chmod(0o660)
+            except OSError:
+                self._group = None
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -119,7 +132,7 @@ class ControlServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            if _is_allowed(writer.get_extra_info("socket")):
+            if self._group is not None or _is_allowed(writer.get_extra_info("socket")):
                 async with asyncio.timeout(READ_LIMIT_S):
                     line = await reader.readline()
                 writer.write(json.dumps(await self._answer(line)).encode("ascii") + b"\n")

@@ -8,6 +8,7 @@ no reset, and what used the device meanwhile never noticed.
 import os
 import subprocess
 import termios
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,7 @@ from tests.system.waiting import wait_for
 
 UDC = "dummy_udc.1"
 AWAY_S = 3.0
+KEY_B = 48  # linux/input-event-codes.h
 HOLD_S = 25
 """Longer than the three seconds of absence that are asked for: the bench's processor is slow."""
 
@@ -53,7 +55,7 @@ def attached(busid: str, *options: str, hold_s: float = HOLD_S) -> Iterator[Atta
 
 @contextmanager
 def plugged(server: StockServer, description: Description) -> Iterator[Gadget]:
-    with Gadget(description, "dummy_udc.0") as gadget, server.exporting(gadget.busid):
+    with Gadget(description, "dummy_udc.2") as gadget, server.exporting(gadget.busid):
         yield gadget
 
 
@@ -173,21 +175,6 @@ def test_stopped_while_it_is_held(server: StockServer, stick: Stick) -> None:
             assert attachment.stop() == 0
 
 
-def test_the_host_resets_while_it_is_held(server: StockServer, stick: Stick) -> None:
-    stick.fill()
-    with attached(stick.busid) as attachment:
-        disk = host.wait_for_disk(UDC)
-        # A command that is under way would hold the reset up: its driver ends it first.
-        inflight = Path("/sys/block", disk.name, "inflight")
-        wait_for(lambda: inflight.read_text().split() == ["0", "0"], "an idle disk")
-        with server_away(server):
-            destroy_client_socket()
-            attachment.wait_for_event("held")
-            usbfs.reset(host.wait_for_device(UDC))
-        attachment.wait_for_event("resumed")
-        assert disk.read_bytes()[: 1 << 20] == stick.store.read_bytes()[: 1 << 20]
-
-
 # Keyboards
 
 
@@ -197,10 +184,7 @@ def test_a_keyboard_lets_go_and_goes_on(server: StockServer) -> None:
         replica = host.wait_for_device(UDC)
         keys = os.open(gadget.node(described.functions[0]), os.O_RDWR)
         try:
-            with (
-                unnoticed_by_the_host(),
-                drivers.Events(drivers.events(replica, 0)) as typed,
-            ):
+            with drivers.Events(drivers.events(replica, 0)) as typed:
                 typed.write(drivers.EV_LED, LED_CAPS_LOCK, 1)
                 assert read_until(keys, b"\x02") == b"\x02"
                 os.write(keys, bytes([0, 0, USAGE_A, 0, 0, 0, 0, 0]))
@@ -208,8 +192,7 @@ def test_a_keyboard_lets_go_and_goes_on(server: StockServer) -> None:
                 with server_away(server):
                     destroy_client_socket()
                     # The key is down at the device, and comes up at the host all the same.
-                    released = typed.read(1, drivers.EV_KEY)
-                    assert released in ([(KEY_A, 0)], [(KEY_A, 2), (KEY_A, 0)])
+                    assert wait_for_key(typed, (KEY_A, 0))
                     attachment.wait_for_event("held")
                     time.sleep(AWAY_S)
                 attachment.wait_for_event("resumed")
@@ -218,9 +201,36 @@ def test_a_keyboard_lets_go_and_goes_on(server: StockServer) -> None:
                 os.write(keys, bytes(8))
                 os.write(keys, bytes([0, 0, USAGE_A + 1, 0, 0, 0, 0, 0]))
                 os.write(keys, bytes(8))
-                assert typed.read(2, drivers.EV_KEY)[-2:] == [(48, 1), (48, 0)]
+                assert wait_for_key(typed, (KEY_B, 1))
+                assert wait_for_key(typed, (KEY_B, 0))
+                # The host resets the port while it waits: a reset that the device gets later.
+                with server_away(server):
+                    destroy_client_socket()
+                    attachment.wait_for_event("held")
+                    # It ends when its driver has read the reports anew, from the device.
+                    resetting = threading.Thread(target=usbfs.reset, args=[replica])
+                    resetting.start()
+                attachment.wait_for_event("resumed")
+                resetting.join(60)
+                assert not resetting.is_alive()
+                wait_for(lambda: type_b(keys, typed), "keys after a reset")
         finally:
             os.close(keys)
+
+
+def wait_for_key(typed: drivers.Events, wanted: tuple[int, int], limit_s: float = 20.0) -> bool:
+    """Whether this change of a key comes, among those of its repetition."""
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        if wanted in typed.read(1, drivers.EV_KEY, 1.0):
+            return True
+    return False
+
+
+def type_b(keys: int, typed: drivers.Events) -> bool:
+    os.write(keys, bytes([0, 0, USAGE_A + 1, 0, 0, 0, 0, 0]))
+    os.write(keys, bytes(8))
+    return wait_for_key(typed, (KEY_B, 0), 5.0)
 
 
 # Serial ports
@@ -253,18 +263,18 @@ def test_a_serial_port_is_held(server: StockServer) -> None:
         replica = host.wait_for_device(UDC)
         both = Reborn("", replica, attachment.bound)
         assert both.backend == "gadgetfs"
-        with (
-            unnoticed_by_the_host(),
-            drivers.raw_terminal(gadget.node(described.functions[0])) as far,
-            drivers.raw_terminal(drivers.terminal(replica)) as near,
-        ):
+        far_node = gadget.node(described.functions[0])
+        with unnoticed_by_the_host(), drivers.raw_terminal(drivers.terminal(replica)) as near:
             attributes = termios.tcgetattr(near)
             attributes[4] = attributes[5] = termios.B57600
             termios.tcsetattr(near, termios.TCSANOW, attributes)
             data = os.urandom(50_000), os.urandom(50_000)
-            drivers.exchange(near, far, data, ACM_WINDOW, 60)
+            with drivers.raw_terminal(far_node) as far:
+                drivers.exchange(near, far, data, ACM_WINDOW, 60)
             lose_and_find(server, attachment)
-            drivers.exchange(near, far, data, ACM_WINDOW, 60)
+            # The reset has hung up the device's own end.
+            with drivers.raw_terminal(far_node) as far:
+                drivers.exchange(near, far, data, ACM_WINDOW, 60)
         with usbfs.Driver(replica, 0, 1) as driver:
             coding = driver.control_in(0xA1, 0x21, 0, 0, 7)
             assert coding == (57600).to_bytes(4, "little") + bytes([0, 0, 8])

@@ -24,6 +24,21 @@ ROOMS: dict[str, frozenset[str]] = {
     "attachment": frozenset(
         {"errors", "usb", "link", "pump", "matching", "remote", "gadget", "vhci", "profiles"}
     ),
+    "supervisor": frozenset(
+        {
+            "errors",
+            "usb",
+            "link",
+            "strict_toml",
+            "matching",
+            "remote",
+            "gadget",
+            "vhci",
+            "attachment",
+            "profiles",
+            "service",
+        }
+    ),
     "cli": frozenset(
         {
             "errors",
@@ -39,6 +54,7 @@ ROOMS: dict[str, frozenset[str]] = {
             "profiles",
             "server",
             "service",
+            "supervisor",
         }
     ),
 }
@@ -84,6 +100,15 @@ PURE = (
     "server/safety.py",
     "server/sysfs_form.py",
     "server/admission.py",
+    "supervisor/asking.py",
+    "supervisor/config_form.py",
+    "supervisor/controllers.py",
+    "supervisor/hook_queue.py",
+    "supervisor/log_ring.py",
+    "supervisor/messages.py",
+    "supervisor/record.py",
+    "supervisor/reloading.py",
+    "supervisor/states.py",
 )
 EFFECTS = {"os", "subprocess", "socket", "fcntl", "pathlib", "shutil", "asyncio"}
 

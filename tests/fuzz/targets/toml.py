@@ -1,4 +1,5 @@
-"""A file that a person wrote, or somebody who means harm: profiles and policies.
+"""A file that a person wrote, or somebody who means harm: profiles, policies and
+configurations.
 
 Whatever is in it, it is read, or refused with a `FileError` whose message is one line that prints
 as it is. Text comes as it is on the tape, or as lines that belong into such files in any order.
@@ -7,10 +8,12 @@ as it is. Text comes as it is on the tape, or as lines that belong into such fil
 from gadgetip.profiles.toml_form import PROFILE_KIND
 from gadgetip.server.policy_form import POLICY_KIND
 from gadgetip.strict_toml import FileError, decode_document
+from gadgetip.supervisor.config_form import CONFIG_KIND
 from tests.fuzz.draw import Draw
 
 LINES = (
-    *('schema = "profile/1"', 'schema = "policy/1"', 'name = "x"', 'summary = "s"'),
+    *('schema = "profile/1"', 'schema = "policy/1"', 'schema = "config/1"'),
+    *('name = "x"', 'summary = "s"', "[supervisor]", "[[attachment]]", "[board]"),
     *("[[match]]", "[gadget]", "[gadget.identity]", "[[interface]]", "[[endpoint]]", "[link]"),
     *("[serve]", "[[export]]", "[[deny]]", 'id = "0483:5740"', 'class = "02/02/*"'),
     *('serial = "TEST*"', 'busid = "1-1.4"', 'not = { serial = "T*" }', 'name = ["a", "b"]'),
@@ -21,7 +24,10 @@ LINES = (
     *('backend = "auto"', 'max_speed = "high-speed"', "forward_reset = true", "number = 2"),
     *("address = 0x82", 'shaper = "packet"', "window_urbs = 16", "transfer_bytes = 16384"),
     *("drop = true", "alternate_setting = 0", "interval_us = 1000", "hold_s = 0"),
-    *('udc = "auto"', 'class = "ff/00/00"', "retry_min_s = 0.5", "retry_max_s = 30"),
+    *('server = "nas.lan:3240"', 'to = "gadget"', 'to = "vhci"', 'udc = "auto"'),
+    'class = "ff/00/00"',
+    *('profile = "auto"', "enabled = false", 'on_loss = "hold"', "hold_s = 30"),
+    *("retry_min_s = 0.5", "retry_max_s = 30", "poll_ms = 500", 'hooks = "/etc/hooks"'),
     *("bcdDevice = 0x0200", "max_power_ma = 500", 'on_loss = "unplug"', "unknown = 1"),
 )
 VALUES = (
@@ -31,7 +37,7 @@ VALUES = (
 )
 
 
-KINDS = (PROFILE_KIND, POLICY_KIND)
+KINDS = (PROFILE_KIND, POLICY_KIND, CONFIG_KIND)
 
 
 def run(data: bytes) -> int:
@@ -49,7 +55,7 @@ def run(data: bytes) -> int:
 
 
 def _composed(draw: Draw) -> bytes:
-    schema = draw.pick(LINES[:2])
+    schema = draw.pick(LINES[: len(KINDS)])
     lines = [schema, *(['name = "x"'] if schema == LINES[0] else [])]
     while draw.left and len(lines) < 60:
         line = draw.pick(LINES)

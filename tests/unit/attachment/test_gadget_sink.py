@@ -11,7 +11,7 @@ from gadgetip.errors import PrerequisiteError
 from gadgetip.gadget import Udc
 from gadgetip.gadget.udc_models import DUMMY_HCD
 from gadgetip.link import HostAddress
-from gadgetip.matching import DeviceFacts, DeviceSelector
+from gadgetip.matching import DeviceFacts, DeviceSelector, Wanted
 from gadgetip.profiles import GENERIC, GadgetWishes, Profile
 from gadgetip.remote import FoundDevice, ImportedDevice
 from gadgetip.usb import DeviceTree, Speed
@@ -48,7 +48,7 @@ def attach(monkeypatch: pytest.MonkeyPatch) -> Attach:
         said.append(f"plan {udc.name}")
         raise PlannedError
 
-    def search(address: HostAddress, selector: DeviceSelector) -> FoundDevice:
+    def search(address: HostAddress, wanted: Wanted) -> FoundDevice:
         said.append("search")
         stream, other = tcp_pair()
         other.close()

@@ -190,3 +190,30 @@ def test_the_user_stops_it_while_it_waits(monkeypatch: pytest.MonkeyPatch, clock
     monkeypatch.setattr("gadgetip.attachment.keeping.time.sleep", interrupt)
     with pytest.raises(KeyboardInterrupt):
         keep(Sink(clock, (1, LinkLostError(""))))
+
+
+def test_how_often_is_the_callers(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
+    answering(monkeypatch, NotExportedError("none"), NotExportedError("none"), None)
+    often = iter((0.1, 2.0))
+    search = PatientSearch(lambda *_: None, poll_s=lambda: next(often))
+    assert search(ADDRESS, SELECTOR) is FOUND
+    assert clock.naps == [0.1, 2.0]
+
+
+def test_after_a_loss_it_is_looked_for_as_the_caller_says(clock: Clock) -> None:
+    found = []
+
+    def attach(search: Search) -> None:
+        found.append(search(ADDRESS, SELECTOR))
+        if len(found) == 1:
+            raise DeviceUnpluggedError("gone")
+
+    other = cast("FoundDevice", object())
+    keep_attached(
+        attach,
+        lambda *_: FOUND,
+        on_lost=lambda _: None,
+        on_waiting=lambda *_: None,
+        again=lambda *_: other,
+    )
+    assert found == [FOUND, other]

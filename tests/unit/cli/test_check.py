@@ -20,7 +20,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         'schema = "policy/1"\n[[deny]]\nmatch = { serial = "x" }\n'
     )
     (tmp_path / "bad.toml").write_text('schema = "policy/1"\n[serve]\nprot = 1\nport = 0\n')
-    (tmp_path / "config.toml").write_text('schema = "config/1"\n')
+    (tmp_path / "config.toml").write_text('schema = "config/9"\n')
     return tmp_path
 
 
@@ -37,12 +37,12 @@ def test_what_is_right(gadgetip: Command) -> None:
 def test_every_fault_is_printed(gadgetip: Command) -> None:
     run = gadgetip("check", "-q", "bad.toml", "policy.toml", "none.toml", "config.toml")
     assert run.status == 1
-    unknown = 'this release does not know that, but "profile/1" and "policy/1"'
+    unknown = 'this release does not know that, but "profile/1" and "policy/1" and "config/1"'
     assert run.out.splitlines() == [
         "bad.toml:3: [serve] has no key prot: did you mean port?",
         "bad.toml:4: [serve] port is 0: it has to be 1 to 65535",
         "none.toml: No such file or directory",
-        f'config.toml:1: schema is "config/1": {unknown}',
+        f'config.toml:1: schema is "config/9": {unknown}',
     ]
 
 

@@ -123,3 +123,64 @@ def test_others_may_not_ask(tmp_path: Path) -> None:
             assert b"state" not in out, (out, err)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_group_may_ask_and_nobody_else(tmp_path: Path) -> None:
+    for directory in (tmp_path, *tmp_path.parents[:-2]):
+        directory.chmod(0o755)
+    path = tmp_path / "supervisor.sock"
+    group, other, nobody = 61001, 61002, 65534
+
+    def connect_as(groups: list[int]) -> bool:
+        """Whether somebody in these groups is answered."""
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setgroups(groups)
+                os.setgid(nobody)
+                os.setuid(nobody)
+                answer = ask(service(path), {"command": "state"}, 5.0)
+                os._exit(0 if answer is not None else 1)
+            finally:
+                os._exit(2)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    async def scenario() -> None:
+        async with ControlServer(path, handle, group=group):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o660
+            assert (path.stat().st_uid, path.stat().st_gid) == (0, group)
+            assert await asyncio.to_thread(connect_as, [group])
+            assert not await asyncio.to_thread(connect_as, [other])
+        async with ControlServer(path, handle):
+            assert not await asyncio.to_thread(connect_as, [group])
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_socket_that_was_left_open_to_everybody(tmp_path: Path) -> None:
+    """Without a group it counts who asks, whatever the file's mode has become."""
+    for directory in (tmp_path, *tmp_path.parents[:-2]):
+        directory.chmod(0o755)
+    path = tmp_path / "serve.sock"
+
+    def ask_as_nobody() -> int:
+        child = os.fork()
+        if child == 0:
+            try:
+                os.setuid(65534)
+                ask(service(path), {"command": "state"}, 5.0)
+                os._exit(0)
+            except GadgetipError:
+                os._exit(1)
+            finally:
+                os._exit(2)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    async def scenario() -> None:
+        async with ControlServer(path, handle):
+            path.chmod(0o666)
+            assert await asyncio.to_thread(ask_as_nobody) == 1
+
+    asyncio.run(scenario())

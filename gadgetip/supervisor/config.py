@@ -1,0 +1,61 @@
+"""What `gadgetip run` is told to do, as data.
+
+A configuration is a value: two of them are compared to find out what a reload has to touch, and
+what is equal is left alone.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gadgetip.link import HostAddress
+from gadgetip.matching import MatchSelector
+
+CONFIG_FILE = Path("/etc/gadgetip/gadgetip.toml")
+AUTO = "auto"
+SINKS = ("gadget", "vhci")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What holds for all attachments; seconds and milliseconds as the names say.
+
+    A server that is away is asked again after `retry_min_s`, then after twice as long each time, up
+    to `retry_max_s`. An awaited device is asked for every `poll_ms`. `hooks` is the directory of
+    programs that run on changes of state, "" for none.
+    """
+
+    retry_min_s: float = 0.5
+    retry_max_s: float = 30.0
+    poll_ms: int = 500
+    hooks: str = "/etc/gadgetip/hooks.d"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredAttachment:
+    """One `[[attachment]]`.
+
+    `to` is one of `SINKS`; `udc` and `profile` are names, a path, or "auto". `on_loss` and `hold_s`
+    go before those of the profile where they are not None.
+    """
+
+    name: str
+    server: HostAddress
+    wanted: MatchSelector
+    to: str = "gadget"
+    udc: str = AUTO
+    profile: str = AUTO
+    enabled: bool = True
+    on_loss: str | None = None
+    hold_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A whole file; no two attachments have the same name, and their order counts."""
+
+    settings: Settings = field(default_factory=Settings)
+    attachments: tuple[ConfiguredAttachment, ...] = ()
+
+    def attachment(self, name: str) -> ConfiguredAttachment | None:
+        """The attachment of this name."""
+        return next((each for each in self.attachments if each.name == name), None)

@@ -1,0 +1,30 @@
+"""Which profile an attachment's device has, once it is known.
+
+What the configuration says of a lost link goes before what the profile says.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from gadgetip.matching import DeviceFacts
+from gadgetip.profiles import Profile, choose_profile
+from gadgetip.supervisor.config import ConfiguredAttachment
+
+
+def profile_of(
+    configured: ConfiguredAttachment, facts: DeviceFacts, chosen: Callable[[Profile], None]
+) -> Profile:
+    """The profile for this device, with the attachment's own wishes in it.
+
+    `chosen` is told which one it is. Raises `FileError` for a profile that cannot be read, and
+    for two that fit equally well.
+    """
+    profile = choose_profile(configured.profile, facts)
+    link = profile.link
+    if configured.on_loss is not None:
+        link = replace(link, on_loss=configured.on_loss)
+    if configured.hold_s is not None:
+        link = replace(link, hold_s=configured.hold_s)
+    profile = replace(profile, link=link)
+    chosen(profile)
+    return profile

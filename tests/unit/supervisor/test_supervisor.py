@@ -1,0 +1,413 @@
+"""What the supervisor starts and stops, with processes that do as they are told."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gadgetip.errors import GadgetipError
+from gadgetip.link import HostAddress
+from gadgetip.matching import Match, MatchSelector
+from gadgetip.supervisor.config import Config, ConfiguredAttachment, Settings
+from gadgetip.supervisor.control_requests import ControlRequests
+from gadgetip.supervisor.controllers import Controller
+from gadgetip.supervisor.messages import Message, News, Value, decode, encode
+from gadgetip.supervisor.reloading import Changes
+from gadgetip.supervisor.states import State
+from gadgetip.supervisor.supervised import Process
+from gadgetip.supervisor.supervisor import Supervisor
+from gadgetip.supervisor.wishes import Wishes
+
+A = ConfiguredAttachment(
+    "a", HostAddress("nas"), MatchSelector((Match(ids=("1:2",)),)), udc="u1", to="gadget"
+)
+B = replace(A, name="b", udc="auto")
+V = replace(A, name="v", udc="auto", to="vhci")
+SETTINGS = Settings(retry_min_s=0.01, retry_max_s=0.05, hooks="")
+
+
+class Scripted:
+    """A process of one attachment; the test speaks for it."""
+
+    pid = 4711
+
+    def __init__(
+        self,
+        name: str,
+        udc: str | None,
+        on_message: Callable[[Message], None],
+        on_end: Callable[[str], None],
+    ) -> None:
+        self.name = name
+        self.udc = udc
+        self.on_message = on_message
+        self.on_end = on_end
+        self.stopping = False
+        self.stubborn = False
+        self.woken = 0
+        self.ended = asyncio.Event()
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def stop(self) -> None:
+        if not self.stopping and not self.stubborn:
+            asyncio.get_running_loop().call_soon(self.end)
+        self.stopping = True
+
+    def end(self, how: str = "") -> None:
+        self.ended.set()
+        self.on_end(how)
+
+    def say(self, news: News, **fields: Value) -> None:
+        self.on_message(decode(encode(news, **fields)))
+
+
+class World:
+    """A supervisor, its processes, its controllers and its log."""
+
+    def __init__(self, directory: Path, *attachments: ConfiguredAttachment) -> None:
+        self.controllers = [Controller("u1")]
+        self.processes: list[Scripted] = []
+        self.lines: list[str] = []
+        self.wishes = Wishes(directory / "stopped.json")
+        self.config = Config(SETTINGS, attachments)
+        self.supervisor = Supervisor(
+            self.config,
+            self.wishes,
+            launch=self.launch,
+            controllers=lambda _: self.controllers,
+            log=lambda name, text: self.lines.append(f"{name}: {text}"),
+        )
+
+    def launch(
+        self,
+        configured: ConfiguredAttachment,
+        udc: str | None,
+        settings: Settings,
+        *,
+        on_message: Callable[[Message], None],
+        on_line: Callable[[str], None],
+        on_end: Callable[[str], None],
+    ) -> Process:
+        process = Scripted(configured.name, udc, on_message, on_end)
+        self.processes.append(process)
+        return process
+
+    def running(self) -> dict[str, str | None]:
+        return {each.name: each.udc for each in self.processes if not each.ended.is_set()}
+
+    def last(self, name: str) -> Scripted:
+        return [each for each in self.processes if each.name == name][-1]
+
+    def state(self, name: str) -> State:
+        return self.supervisor.choose([name])[0].record.state
+
+    def reason(self, name: str) -> str:
+        return self.supervisor.choose([name])[0].record.reason
+
+    async def launched(self, name: str, times: int) -> None:
+        await until(lambda: self.count(name) == times)
+
+    def count(self, name: str) -> int:
+        return sum(each.name == name for each in self.processes)
+
+
+Scenario = Callable[[World], Awaitable[None]]
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Callable[..., None]:
+    def played(scenario: Scenario, *attachments: ConfiguredAttachment) -> None:
+        async def run() -> None:
+            await scenario(World(tmp_path, *attachments))
+
+        asyncio.run(run())
+
+    return played
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def bind(process: Scripted) -> None:
+    process.say(News.IMPORTED, busid="1-1", id="1:2", device="x")
+    process.say(News.BOUND, backend="functionfs", profile="generic", speed="high-speed")
+
+
+def test_the_first_listed_has_the_controller(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        assert world.running() == {"a": "u1", "v": None}
+        assert world.state("b") is State.WAITING_FOR_CONTROLLER
+        assert world.reason("b") == "a has u1"
+        world.controllers.append(Controller("u2"))
+        world.supervisor.controllers_changed()
+        assert world.running() == {"a": "u1", "v": None, "b": "u2"}
+        assert world.count("a") == 1
+
+    play(scenario, A, B, V)
+
+
+def test_an_earlier_one_takes_it_back(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        assert world.running() == {"b": "u1"}
+        bind(world.last("b"))
+        await world.supervisor.start(["a"])
+        assert world.last("b").stopping
+        assert "a" not in world.running(), "before the controller is free"
+        assert (world.state("b"), world.reason("b")) == (
+            State.WAITING_FOR_CONTROLLER,
+            "a has u1",
+        )
+        await until(lambda: world.running() == {"a": "u1"})
+        await world.supervisor.stop(["a"])
+        await until(lambda: world.running() == {"b": "u1"})
+
+    play(scenario, replace(A, enabled=False), B)
+
+
+def test_a_controller_that_goes_and_comes(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        bind(world.last("a"))
+        world.controllers.clear()
+        world.supervisor.controllers_changed()
+        await until(lambda: world.running() == {})
+        assert world.reason("a") == "this machine has no controller u1"
+        world.controllers.append(Controller("u1", "gadget g1"))
+        world.supervisor.controllers_changed()
+        assert world.reason("a") == "u1 is in use by gadget g1: remove that"
+        # That it is free is not announced: it is looked at.
+        world.controllers[:] = [Controller("u1")]
+        await until(lambda: world.running() == {"a": "u1"})
+
+    play(scenario, A)
+
+
+def test_stop_waits_and_is_kept(play: Callable[..., None], tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        await world.supervisor.stop(["a"])
+        assert world.running() == {}
+        assert world.state("a") is State.STOPPED
+        world.supervisor.controllers_changed()
+        assert world.running() == {}
+        kept = Wishes(tmp_path / "stopped.json")
+        kept.load()
+        assert not kept.runs("a", enabled=True)
+        await world.supervisor.start(["a"])
+        assert world.running() == {"a": "u1"}
+
+    play(scenario, A)
+
+
+def test_restart_is_another_process(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        first = world.last("v")
+        await world.supervisor.restart(["v"])
+        assert first.ended.is_set()
+        await until(lambda: world.count("v") == 2)
+        assert world.running() == {"v": None}
+        await world.supervisor.stop(["v"])
+        await world.supervisor.restart(["v"])
+        assert world.running() == {"v": None}
+
+    play(scenario, V)
+
+
+def test_crashes_and_the_fifth_in_a_minute(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        for number in range(4):
+            world.last("v").end("killed by SIGSEGV")
+            assert world.state("v") is State.BACKING_OFF
+            assert world.reason("v") == "its process ended: killed by SIGSEGV"
+            await world.launched("v", number + 2)
+        world.last("v").end()
+        assert world.state("v") is State.PARKED
+        assert "its process ended without a word" in world.reason("v")
+        world.supervisor.controllers_changed()
+        await asyncio.sleep(0.1)
+        assert world.count("v") == 5
+        await world.supervisor.start(["v"])
+        assert world.running() == {"v": None}
+        world.last("v").end("exit status 1")
+        assert world.state("v") is State.BACKING_OFF, "it counts from nothing again"
+
+    play(scenario, V)
+
+
+def test_a_worker_that_crashes_counts(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        process = world.last("a")
+        for _ in range(5):
+            bind(process)
+            process.say(News.LOST, reason="the worker died: killed by SIGKILL", crashed=True)
+            if not process.stopping:
+                process.say(News.PAUSED, pause_s=0.5)
+        assert process.stopping
+        await until(lambda: world.running() == {})
+        assert world.state("a") is State.PARKED
+        [shown] = [each.as_json() for each in world.supervisor.choose(["a"])]
+        assert (shown["losses"], shown["restarts"], shown["pid"]) == (5, 5, None)
+
+    play(scenario, A)
+
+
+def test_what_is_refused_stays_so_until_something_changes(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        world.last("a").say(News.REFUSED, reason="no iso", may_mend=False)
+        world.last("a").end()
+        world.supervisor.settle()
+        await asyncio.sleep(0.1)
+        assert world.count("a") == 1
+        assert (world.state("a"), world.reason("a")) == (State.REFUSED, "no iso")
+        world.supervisor.controllers_changed()
+        assert world.count("a") == 2
+        world.last("a").say(News.REFUSED, reason="no iso", may_mend=False)
+        world.last("a").end()
+        world.supervisor.reconfigure(Config(SETTINGS, (replace(A, profile="other"),)))
+        assert world.count("a") == 3
+
+    play(scenario, A)
+
+
+def test_what_may_mend_is_tried_again_quietly(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        for number in range(3):
+            world.last("v").say(News.REFUSED, reason="no vhci", may_mend=True)
+            world.last("v").end()
+            await world.launched("v", number + 2)
+            assert world.state("v") is State.REFUSED
+        assert world.lines.count("v: refused: no vhci") == 1
+        world.last("v").say(News.WAITING, awaited="device", reason="none", pause_s=0.5)
+        assert world.state("v") is State.WAITING_FOR_DEVICE
+
+    play(scenario, V)
+
+
+def test_what_was_detached_by_hand_stays_off(play: Callable[..., None], tmp_path: Path) -> None:
+    async def scenario(world: World) -> None:
+        world.last("v").say(News.ENDED, detached=True)
+        world.last("v").end()
+        await asyncio.sleep(0.1)
+        assert world.count("v") == 1
+        assert world.state("v") is State.STOPPED
+        assert "by hand" in world.reason("v")
+        kept = Wishes(tmp_path / "stopped.json")
+        kept.load()
+        assert not kept.runs("v", enabled=True)
+
+    play(scenario, V)
+
+
+def test_a_process_that_somebody_ended_comes_back(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        world.last("v").say(News.ENDED, detached=False)
+        world.last("v").end()
+        await until(lambda: world.count("v") == 2)
+
+    play(scenario, V)
+
+
+def test_a_reload_touches_only_what_changed(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        v, w, x = world.last("v"), world.last("w"), world.last("x")
+        changed = world.supervisor.reconfigure(
+            Config(SETTINGS, (replace(V, name="y"), replace(V, name="w", hold_s=1.0), V))
+        )
+        assert changed == Changes(("y",), ("x",), ("w",))
+        assert (v.stopping, w.stopping, x.stopping) == (False, True, True)
+        await until(lambda: world.count("w") == 2)
+        assert world.running() == {"v": None, "w": None, "y": None}
+        assert world.last("v") is v
+        with pytest.raises(GadgetipError, match="no attachment is called 'x'"):
+            world.supervisor.choose(["x"])
+
+    play(scenario, V, replace(V, name="w"), replace(V, name="x"))
+
+
+def test_one_that_is_removed_and_added_again(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        old = world.last("v")
+        old.stubborn = True
+        world.supervisor.reconfigure(Config(SETTINGS))
+        world.supervisor.reconfigure(Config(SETTINGS, (V,)))
+        assert world.count("v") == 1, "not two of them at once"
+        old.end()
+        assert world.count("v") == 2
+
+    play(scenario, V)
+
+
+def test_news_of_one_that_ends_is_none(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        world.last("a").stop()
+        world.last("a").say(News.LOST, reason="x", crashed=True)
+        assert world.state("a") is State.WAITING_FOR_SERVER
+
+    play(scenario, A)
+
+
+def test_everybody_is_woken(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        world.supervisor.wake()
+        assert [each.woken for each in world.processes] == [1, 1]
+
+    play(scenario, A, V)
+
+
+def test_the_end(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        await world.supervisor.end()
+        assert world.running() == {}
+        assert {world.state("a"), world.state("v")} == {State.STOPPED}
+
+    play(scenario, A, V)
+
+
+def test_an_end_that_takes_too_long(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gadgetip.supervisor.supervisor.END_LIMIT_S", 0.05)
+
+    async def scenario(world: World) -> None:
+        world.last("v").stubborn = True
+        with pytest.raises(GadgetipError, match="v: not ended after"):
+            await world.supervisor.stop(["v"])
+
+    play(scenario, V)
+
+
+def test_requests(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        def reload() -> Changes:
+            raise GadgetipError("broken")
+
+        requests = ControlRequests(world.supervisor, lambda: {"pid": 1}, reload)
+        world.last("v").say(News.NOTICE, text="hello")
+        answer = await requests.handle({"command": "status"})
+        assert answer["supervisor"] == {"pid": 1}
+        assert isinstance(answer["attachments"], list)
+        assert [each["name"] for each in answer["attachments"]] == ["v"]
+        logged = await requests.handle({"command": "log", "name": "v", "lines": 1})
+        assert isinstance(logged["lines"], list)
+        assert [line["text"] for line in logged["lines"]] == ["hello"]
+        assert abs(logged["lines"][0]["at"] - time.time()) < 60
+        assert await requests.handle({"command": "stop", "names": ["v"]}) == {"names": ["v"]}
+        for request, problem in (
+            ({"command": "reload"}, "broken"),
+            ({"command": "stopp"}, "knows no command"),
+            ({"command": "stop", "names": "v"}, "names is a list"),
+            ({"command": "stop", "names": ["w"]}, "no attachment is called 'w': known are v"),
+            ({"command": "log"}, "name is a text"),
+            ({"command": "log", "name": "v", "lines": True}, "lines is a number"),
+            ({"command": "log", "name": "v", "after": -1}, "after is a number"),
+        ):
+            with pytest.raises(GadgetipError, match=problem):
+                await requests.handle(request)
+
+    play(scenario, V)
