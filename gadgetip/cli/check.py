@@ -57,7 +57,7 @@ def check(
 ) -> int:
     """Check configurations, profiles and policies: every fault of every file, with its line.
 
-    Which of them a file is, its first key says: schema = "config/1", "profile/1" or "policy/1".
+    Which of them a file is, its first key says: schema = "config/1", "profile/1", "policy/1".
     With --descriptors, a profile's wishes are held against the device: what they name has to be
     there, and the plan must not refuse it.
     """

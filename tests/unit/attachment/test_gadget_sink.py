@@ -48,7 +48,7 @@ def attach(monkeypatch: pytest.MonkeyPatch) -> Attach:
         said.append(f"plan {udc.name}")
         raise PlannedError
 
-    def search(address: HostAddress, wanted: Wanted) -> FoundDevice:
+    def search(address: HostAddress, selector: Wanted) -> FoundDevice:
         said.append("search")
         stream, other = tcp_pair()
         other.close()
