@@ -18,6 +18,7 @@ from gadgetip.profiles import (
     Profile,
     choose_profile,
     load_profile,
+    shipped_profiles,
 )
 
 
@@ -110,6 +111,7 @@ class ProfileType(click.ParamType[AskedProfile]):
         if isinstance(value, AskedProfile):
             return value
         if value == AUTO:
+            shipped_profiles()  # now, and not when the device is waiting
             return AskedProfile()
         return AskedProfile(load_profile(str(value)).insisting())
 

@@ -13,6 +13,7 @@ from gadgetip.profiles.finding import (
     is_path,
     load_profile,
     profile_files,
+    shipped_profiles,
 )
 from gadgetip.profiles.profile import (
     AUTO,
@@ -63,4 +64,5 @@ __all__ = [
     "load_profile",
     "parse_profile",
     "profile_files",
+    "shipped_profiles",
 ]

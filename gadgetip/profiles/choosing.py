@@ -14,7 +14,13 @@ import logging
 from pathlib import Path
 
 from gadgetip.matching import DeviceFacts, best_fits
-from gadgetip.profiles.finding import OWN_PROFILES, ProfileFile, load_profile, profile_files
+from gadgetip.profiles.finding import (
+    OWN_PROFILES,
+    ProfileFile,
+    load_profile,
+    profile_files,
+    shipped_profiles,
+)
 from gadgetip.profiles.profile import AUTO, GENERIC, Profile
 from gadgetip.strict_toml import FileError
 from gadgetip.usb import printable
@@ -56,7 +62,8 @@ def _readable(own: Path) -> list[tuple[ProfileFile, Profile]]:
     found = []
     for file in files:
         try:
-            found.append((file, file.load()))
+            profile = shipped_profiles()[file.name] if file.shipped else file.load()
+            found.append((file, profile))
         except FileError as error:
             log.warning("%s: this profile is not used", error)
     return found

@@ -6,6 +6,7 @@ as files of the package.
 """
 
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -40,6 +41,16 @@ class ProfileFile:
                 "so nobody finds it under either name: rename one of the two"
             )
         return profile
+
+
+@cache
+def shipped_profiles() -> dict[str, Profile]:
+    """The profiles that gadgetip ships, by name.
+
+    They are read once. On a small board that takes a good part of a second, which a caller may
+    spend before the device is there: a bootloader does not live much longer.
+    """
+    return {file.name: file.load() for file in profile_files(None)}
 
 
 def load_profile(name_or_path: str, own: Path = OWN_PROFILES) -> Profile:

@@ -53,6 +53,8 @@ class _AskedTable(StrictTable):
         for key, asked in self._properties.items():
             made = asked if isinstance(asked, dict) else asked.schema(describe, parts)
             properties[key] = {**_described(describe, (*self.names, key)), **made}
+        if not properties:  # whoever asks for nothing leaves it to another reader
+            return {"type": "object"}
         schema: Schema = {"type": "object", "properties": properties}
         if self._needed:
             schema["required"] = self._needed

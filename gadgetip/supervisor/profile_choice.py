@@ -15,7 +15,8 @@ def profile_of(
 ) -> Profile:
     """The profile for this device, with the attachment's own wishes in it.
 
-    `chosen` is told which one it is. Raises `FileError` for a profile that cannot be read.
+    `chosen` is told which one it is. Raises `FileError` for a profile that cannot be read,
+    and for two that fit equally well.
     """
     profile = choose_profile(configured.profile, facts)
     if configured.on_loss == "unplug":

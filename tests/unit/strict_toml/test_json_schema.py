@@ -14,12 +14,15 @@ from gadgetip.profiles import PROFILE_KIND, profile_files
 from gadgetip.profiles.writing import profile_text
 from gadgetip.server.policy import POLICY_KIND
 from gadgetip.strict_toml import FileError, FileKind, parse_document
-from tests.schemas import SCHEMAS, Described, documented_keys, words_for
+from gadgetip.supervisor.config_form import CONFIG_KIND
+from tests.schemas import DOCS, SCHEMAS, Described, documented_keys, words_for
 from tests.unit.profiles.files import CONTRACT
 from tests.unit.profiles.strategies import profiles
 
 described = pytest.mark.parametrize("described", SCHEMAS, ids=lambda each: each.kind.schema)
-PROFILE = Draft202012Validator(SCHEMAS[0].schema())
+SCHEMA_OF = {each.kind.schema: each.schema() for each in SCHEMAS}
+PROFILE = Draft202012Validator(SCHEMA_OF["profile/1"])
+CONFIG = Draft202012Validator(SCHEMA_OF["config/1"])
 
 
 @described
@@ -44,8 +47,9 @@ def keys(
         if "$ref" in each:
             yield from keys(whole["$defs"][each["$ref"].rpartition("/")[2]], whole, path)
         for name, inner in each.get("properties", {}).items():
-            yield (*path, name)
-            yield from keys(inner, whole, (*path, name))
+            if inner != {"type": "object"}:  # another reader's
+                yield (*path, name)
+                yield from keys(inner, whole, (*path, name))
 
 
 @described
@@ -63,6 +67,18 @@ def test_every_key_is_documented_and_every_documented_key_is_one(described: Desc
 def test_shipped_profiles_are_valid(name: str) -> None:
     (file,) = (each.file for each in profile_files(None) if each.name == name)
     PROFILE.validate(tomllib.loads(file.read_text()))
+
+
+def test_the_documented_configuration_is_valid() -> None:
+    page = (DOCS / "configuration.md").read_text()
+    example = page.split("```toml\n")[1].split("```")[0]
+    assert reads(CONFIG_KIND, example)
+    CONFIG.validate(tomllib.loads(example))
+    for old, new in (('to = "vhci"', 'to = "host"'), ("enabled = false", "enabld = false")):
+        wrong = example.replace(old, new)
+        assert wrong != example
+        assert not CONFIG.is_valid(tomllib.loads(wrong))
+        assert not reads(CONFIG_KIND, wrong)
 
 
 def test_the_contracts_profile_is_valid() -> None:
@@ -192,7 +208,7 @@ match = { busid = ["1-2*"] }
     ],
 )
 def test_policies(old: str, new: str) -> None:
-    policy = Draft202012Validator(SCHEMAS[1].schema())
+    policy = Draft202012Validator(SCHEMA_OF["policy/1"])
     policy.validate(tomllib.loads(POLICY))
     assert reads(POLICY_KIND, POLICY)
     text = POLICY.replace(old, new)
