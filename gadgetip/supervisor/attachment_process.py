@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-from gadgetip.supervisor.leash import STOP, WAKE, Leash
+from gadgetip.supervisor.leash import WAKE, Leash
 from gadgetip.supervisor.messages import MAX_MESSAGE_BYTES, Message, MessageError, decode
 
 STOP_LIMIT_S = 15.0
@@ -50,7 +50,8 @@ class AttachmentProcess:
         self.ended = asyncio.Event()
         self.stopping = False
         self._killer: asyncio.TimerHandle | None = None
-        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._channel, their_channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._leash, their_leash = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._log, their_log = os.pipe()
         self._line = b""
         self._nonsense = ""
@@ -58,8 +59,9 @@ class AttachmentProcess:
         sys.stderr.flush()
         self.pid = os.fork()
         if self.pid == 0:
-            _live_as_attachment(live, theirs, their_log)
-        theirs.close()
+            _live_as_attachment(live, their_channel, their_leash, their_log)
+        their_channel.close()
+        their_leash.close()
         os.close(their_log)
         self._channel.setblocking(False)
         os.set_blocking(self._log, False)
@@ -70,13 +72,15 @@ class AttachmentProcess:
 
     def wake(self) -> None:
         """Tell it that something happened which makes asking again worth while."""
-        self._say(WAKE)
+        # One that was woken so often, and did not look yet, will look.
+        with contextlib.suppress(OSError):
+            self._channel.send(WAKE)
 
     def stop(self) -> None:
         """Tell it to end in order; it is killed after `STOP_LIMIT_S`."""
         if not self.stopping:
             self.stopping = True
-            self._say(STOP)
+            self._leash.close()
             self._killer = self._loop.call_later(STOP_LIMIT_S, self.kill)
 
     def kill(self) -> None:
@@ -84,11 +88,6 @@ class AttachmentProcess:
         if not self.ended.is_set():
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-
-    def _say(self, word: bytes) -> None:
-        # One that is stuck for so long that its buffer is full needs no further word.
-        with contextlib.suppress(OSError):
-            self._channel.send(word)
 
     def _heard(self) -> None:
         for _ in range(_BURST):
@@ -140,6 +139,7 @@ class AttachmentProcess:
         for file in (self._channel, self._log):
             self._loop.remove_reader(file)
         self._channel.close()
+        self._leash.close()
         os.close(self._log)
         os.close(self._pidfd)
         if self._killer is not None:
@@ -158,7 +158,9 @@ def _how_it_died(status: int) -> str:
     return f"exit status {code}" if code else ""
 
 
-def _live_as_attachment(live: Callable[[Leash], None], end: socket.socket, log: int) -> NoReturn:
+def _live_as_attachment(
+    live: Callable[[Leash], None], channel: socket.socket, leash: socket.socket, log: int
+) -> NoReturn:
     """What the forked process does; it must never return into the supervisor's code."""
     status = 1
     try:
@@ -171,10 +173,10 @@ def _live_as_attachment(live: Callable[[Leash], None], end: socket.socket, log: 
         os.dup2(log, 1)
         os.dup2(log, 2)
         sys.stdout, sys.stderr = _text_file(1), _text_file(2)
-        _close_all_but({0, 1, 2, end.fileno()})
+        _close_all_but({0, 1, 2, channel.fileno(), leash.fileno()})
         # Until then there is nothing to be ended in order.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        live(Leash(end))
+        live(Leash(channel, leash))
         status = 0
     except KeyboardInterrupt:
         status = 0

@@ -178,7 +178,7 @@ def test_the_worker_is_killed(supervising: Supervising) -> None:
     before = supervising.wait_for("stick", "running")
     os.kill(before["worker_pid"], signal.SIGKILL)
     after = supervising.wait_for(
-        "stick", "running", lambda now: now["worker_pid"] != before["worker_pid"]
+        "stick", "running", lambda now: now["worker_pid"] not in {None, before["worker_pid"]}
     )
     assert after["pid"] == before["pid"]
     assert after["restarts"] == before["restarts"] + 1
@@ -200,7 +200,7 @@ def test_an_attachment_process_is_killed(supervising: Supervising, name: str) ->
 def test_a_reload_touches_what_changed(supervising: Supervising, emulated: EmulatedServer) -> None:
     stick, attached = pid_of(supervising, "stick"), pid_of(supervising, "board")
     supervising.configure("[[attachment]]\nname = 1\n")
-    with pytest.raises(GadgetipError, match="name is a whole number"):
+    with pytest.raises(GadgetipError, match="server is missing"):
         here("reload")
     changed = RIVAL.replace("ffff:0001", "ffff:0003")
     supervising.configure(board(emulated) + STICK + changed)
