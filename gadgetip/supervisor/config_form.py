@@ -11,7 +11,7 @@ import re
 from gadgetip.errors import UsageError
 from gadgetip.link import HostAddress
 from gadgetip.matching import MatchSelector, read_matches
-from gadgetip.profiles import AUTO, ON_LOSS
+from gadgetip.profiles import AUTO, MAX_HOLD_S, ON_LOSS
 from gadgetip.strict_toml import FileKind, StrictTable, parse_document
 from gadgetip.supervisor.config import SINKS, Config, ConfiguredAttachment, Settings
 
@@ -20,7 +20,6 @@ SCHEMA = "config/1"
 MAX_ATTACHMENTS = 64
 MIN_RETRY_S, MAX_RETRY_S = 0.1, 3600
 MIN_POLL_MS, MAX_POLL_MS = 50, 60_000
-MAX_HOLD_S = 3600
 MAX_TEXT_CHARACTERS = 255
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
