@@ -24,9 +24,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "attachment": frozenset(
         {"errors", "usb", "link", "pump", "matching", "remote", "gadget", "vhci", "profiles"}
     ),
-    "diagnosis": frozenset(
-        {"errors", "link", "remote", "gadget", "vhci", "attachment", "server", "service"}
-    ),
+    "diagnosis": frozenset({"errors", "link", "remote", "gadget", "vhci", "server", "service"}),
     "cli": frozenset(
         {
             "diagnosis",
