@@ -19,7 +19,7 @@ MACHINE := $(BIN)/python -m tests.machine
 PACKAGES := \
 	python3 python3-venv ca-certificates \
 	qemu-system-x86 busybox-static file kmod udev util-linux xz-utils \
-	gcc make \
+	gcc make systemd \
 	usbip usbutils fio alsa-utils dosfstools e2fsprogs fdisk iproute2 procps libaio1 libusb-1.0-0
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -96,7 +96,7 @@ unit: setup  ## Tests that need no root, no kernel module, and seconds
 
 # Two machines at a time: one alone leaves a core idle most of the time.
 SECOND := $(addprefix tests/system/test_,$(addsuffix .py, \
-	bind endings hostile_clients interop inventory serve sessions userspace_stub vhci))
+	bind doctor endings hostile_clients interop inventory serve sessions systemd userspace_stub vhci))
 SYSTEM_RUN = $(MACHINE) run --limit $(SYSTEM_LIMIT) --memory $(MEMORY) $(2) -- \
 	sh -c 'exec python -m pytest $(1) -p no:cacheprovider --durations=25 \
 		--junitxml="$$GADGETIP_RESULTS/system.xml"'

@@ -39,9 +39,7 @@ ROOMS: dict[str, frozenset[str]] = {
             "service",
         }
     ),
-    "diagnosis": frozenset(
-        {"errors", "link", "remote", "gadget", "vhci", "attachment", "server", "service"}
-    ),
+    "diagnosis": frozenset({"errors", "link", "remote", "gadget", "vhci", "server", "service"}),
     "cli": frozenset(
         {
             "diagnosis",
