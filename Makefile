@@ -38,10 +38,13 @@ FUZZ_SECONDS ?= 3600
 FUZZ_QUICK_SECONDS ?= 60
 FUZZ_JOBS ?= 1
 SOAK ?= 500
+SOAK_SECONDS ?= 1800
+SOAK_SEED ?=
 
 AUDIO := "-audiodev none,id=silence -device usb-audio,bus=benchusb.0,audiodev=silence"
 
-.PHONY: help setup packages kernel dkms check format unit system test demo bench endurance captures \
+.PHONY: help setup packages kernel schemas dkms check format unit soak-quick system test demo bench \
+	endurance captures \
 	bench-up bench-exec bench-shell bench-log bench-down clean
 
 help:  ## List what there is
@@ -72,6 +75,9 @@ $(STAMP): pyproject.toml constraints.txt | packages
 kernel: setup  ## Have Debian's kernel for the bench in the cache, and GadgetFS rebuilt for it
 	@$(MACHINE) kernel
 
+schemas: setup  ## Write the JSON Schemas of docs/schema
+	@$(BIN)/python -m tests.schemas
+
 dkms: setup  ## Build board/dkms for the bench's kernel
 	@$(MACHINE) gadgetfs
 
@@ -90,22 +96,37 @@ unit: setup  ## Tests that need no root, no kernel module, and seconds
 
 # Two machines at a time: one alone leaves a core idle most of the time.
 SECOND := $(addprefix tests/system/test_,$(addsuffix .py, \
-	bind endings hostile_clients interop inventory serve soak userspace_stub vhci))
+	bind endings hostile_clients interop inventory serve sessions userspace_stub vhci))
 SYSTEM_RUN = $(MACHINE) run --limit $(SYSTEM_LIMIT) --memory $(MEMORY) $(2) -- \
 	sh -c 'exec python -m pytest $(1) -p no:cacheprovider --durations=25 \
 		--junitxml="$$GADGETIP_RESULTS/system.xml"'
+
+# The soak needs five minutes and one core: `make test` runs it while the checks use the other.
+SOAK_TEST := tests/system/test_soak_supervised.py
 
 system: setup kernel  ## Tests in virtual machines with a real kernel, two boots side by side
 	@mkdir -p build
 	@$(call SYSTEM_RUN,$(SECOND),--qemu $(AUDIO)) >build/system-second.log 2>&1 </dev/null & second=$$!; \
 	trap 'kill $$second' INT TERM; \
 	status=0; \
-	$(call SYSTEM_RUN,tests/system $(addprefix --ignore=,$(SECOND))) || status=$$?; \
+	$(call SYSTEM_RUN,tests/system $(addprefix --ignore=,$(SECOND) $(SOAK_TEST))) || status=$$?; \
 	wait $$second || status=$$?; \
 	cat build/system-second.log; \
 	exit $$status
 
-test: check unit fuzz-quick system  ## All of the above: what has to pass
+soak-quick: setup kernel  ## Five minutes of `make soak`
+	@$(call SYSTEM_RUN,$(SOAK_TEST))
+
+test: setup kernel  ## check, unit, fuzz-quick, soak-quick, system: what has to pass
+	@mkdir -p build
+	@$(MAKE) soak-quick >build/system-soak.log 2>&1 </dev/null & soak=$$!; \
+	trap 'kill $$soak' INT TERM; \
+	status=0; \
+	$(MAKE) check unit fuzz-quick || status=$$?; \
+	wait $$soak || status=$$?; \
+	cat build/system-soak.log; \
+	[ $$status = 0 ]
+	@$(MAKE) system
 
 demo: setup kernel  ## See a device reborn, in a virtual machine
 	@$(MACHINE) run --limit $(DEMO_LIMIT) --memory $(MEMORY) -- python -m tests.demo
@@ -135,7 +156,7 @@ hostile: setup kernel  ## Every device and server that means harm, not the CI's 
 	$(MACHINE) run --limit $(ENDURANCE_LIMIT) --memory $(MEMORY) -- env GADGETIP_HOSTILE=all \
 		python -m pytest -p no:cacheprovider tests/system/test_hostile.py
 
-.PHONY: fuzz fuzz-quick million soak bench-stubs bench-audio cycles hostile
+.PHONY: fuzz fuzz-quick million soak soak-sessions bench-stubs bench-audio cycles hostile
 fuzz-quick: setup  ## A minute of fuzzing, as a part of `make test`
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_QUICK_SECONDS)
 
@@ -145,7 +166,12 @@ fuzz: setup  ## An hour of fuzzing (FUZZ_SECONDS): parsers, user-space stub, fil
 million: setup  ## 1,000,000 fuzzed messages of each side: no crash, no hang, flat memory
 	$(BIN)/python -m tests.fuzz client server session --engine random --messages 1000000 --table
 
-soak: setup kernel  ## 500 sessions (SOAK) of each stub leave nothing: not in CI
+soak: setup kernel  ## Supervised attachments under load while things go wrong, half an hour: not in CI
+	rm -rf build/soak
+	$(MACHINE) run --limit $(ENDURANCE_LIMIT) --memory $(MEMORY) --results build/soak -- \
+		python -m tests.soak --seconds $(SOAK_SECONDS) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
+
+soak-sessions: setup kernel  ## 500 sessions (SOAK) of each stub leave nothing: not in CI
 	$(MACHINE) run --limit $(ENDURANCE_LIMIT) --memory $(MEMORY) -- env GADGETIP_SOAK=$(SOAK) \
 		python -m pytest -s -p no:cacheprovider tests/system/endurance_server.py
 

@@ -10,11 +10,12 @@ import logging
 import os
 import signal
 import time
+from contextlib import ExitStack
 
 from gadgetip.attachment.channel import Message, Word
 from gadgetip.attachment.keeper import Keeper, WorkerProcess
 from gadgetip.attachment.listener import Bound, Listener
-from gadgetip.attachment.recalling import Recall
+from gadgetip.attachment.recalling import PAUSES_S, Recall
 from gadgetip.attachment.searching import Search, search_once
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
 from gadgetip.attachment.udc_lock import UdcLock
@@ -41,7 +42,7 @@ from gadgetip.gadget.backends.gadgetfs import DRIVER as GADGETFS_DRIVER
 from gadgetip.gadget.configfs import GADGET_PREFIX
 from gadgetip.link import HostAddress
 from gadgetip.matching import Wanted, facts_of_tree
-from gadgetip.profiles import Profile, ProfileChoice
+from gadgetip.profiles import GENERIC, Profile, ProfileChoice
 from gadgetip.pump import StallError
 from gadgetip.remote import (
     ImportedDevice,
@@ -67,41 +68,47 @@ def attach_to_gadget(
 ) -> None:
     """Rebuild a device on a controller and keep it until it ends.
 
-    `profile_for` is asked when the device is known. `search` may wait for the device; the
-    controller is ours meanwhile.
+    `profile_for` is asked when the device is known; the controller that this profile names is
+    taken unless `udc_name` says another. `search` may wait for the device; the controller is ours
+    meanwhile.
     Returns when the user stopped it (SIGINT, SIGTERM). Every other end is an error:
     `DeviceUnpluggedError`, `LinkLostError`, `RefusedError`, `PrerequisiteError`, `GadgetipError`.
     """
     for each in STOP_SIGNALS:
         signal.signal(each, signal.default_int_handler)
     _require_a_backend()
-    udc = _choose_udc(udc_name)
-    with UdcLock(udc.name):
-        udc = choose_udc(udc.name)  # what was true before the lock may not be any more
-        if not udc.is_free and not _is_ours(udc):
-            raise PrerequisiteError(
-                f"{udc.name} is in use by {udc.owner}: remove that, or choose another with --udc"
-            )
-        for backend_type in BACKENDS.values():
-            backend_type(udc.name).clean()
+    with ExitStack() as claims:
+        udc = _claim(claims, udc_name)
         found = search(address, selector)
         recall: Recall | None = None
         try:
             listener.imported(found)
             profile = profile_for(facts_of_tree(found.tree, found.imported.record.busid))
+            wanted = udc_name or profile.gadget.udc
+            if wanted not in {None, udc.name}:
+                claims.close()
+                udc = _claim(claims, wanted)
             plan = plan_for(found.tree, udc, profile)
             if plan.refusals:
                 reasons = "; ".join(map(str, plan.refusals))
                 # A backend that the machine lacks, and nothing that is the device's.
                 if all(each.subject in BACKENDS for each in plan.refusals):
                     raise PrerequisiteError(reasons)
-                raise RefusedError(f"this device cannot be rebuilt on {udc.name}: {reasons}")
+                wished = f" with the profile {plan.profile}" if plan.profile != GENERIC.name else ""
+                raise RefusedError(
+                    f"this device cannot be rebuilt on {udc.name}{wished}: {reasons}"
+                )
             imported = found.imported
             remember_import(imported.stream, imported.record, address, selector)
             asyncio.run(_configure(found.imported, plan))
             if plan.hold is not None:
                 recall = Recall(
-                    address, selector, found, plan.hold.limit_s, on_waiting=listener.waiting
+                    address,
+                    selector,
+                    found,
+                    plan.hold.limit_s,
+                    pauses_s=plan.hold.wishes.pauses_s(*PAUSES_S),
+                    on_waiting=listener.waiting,
                 )
             bound = Bound(found, udc, plan)
             _build_and_keep(BACKENDS[plan.backend](udc.name), bound, listener, recall)
@@ -125,6 +132,20 @@ def plan_for(tree: DeviceTree, udc: Udc, profile: Profile) -> Plan:
         kernel=KernelVersion.parse(os.uname().release),
         udc_speed=udc.maximum_speed,
     )
+
+
+def _claim(claims: ExitStack, name: str | None) -> Udc:
+    """The controller, locked until `claims` is closed, with nothing of ours left on it."""
+    udc = _choose_udc(name)
+    claims.enter_context(UdcLock(udc.name))
+    udc = choose_udc(udc.name)  # what was true before the lock may not be any more
+    if not udc.is_free and not _is_ours(udc):
+        raise PrerequisiteError(
+            f"{udc.name} is in use by {udc.owner}: remove that, or choose another with --udc"
+        )
+    for backend_type in BACKENDS.values():
+        backend_type(udc.name).clean()
+    return udc
 
 
 def _require_a_backend() -> None:

@@ -49,6 +49,7 @@ class Recall:
         found: FoundDevice,
         limit_s: float,
         *,
+        pauses_s: tuple[float, float] = PAUSES_S,
         on_waiting: Callable[[GadgetipError, float], None],
     ) -> None:
         self.limit_s = limit_s
@@ -56,6 +57,7 @@ class Recall:
         self._address = address
         self._selector = selector
         self._tree = found.tree
+        self._pauses_s = pauses_s
         self._on_waiting = on_waiting
 
     async def again(self, deadline: float) -> ImportedDevice:
@@ -83,7 +85,7 @@ class Recall:
 
     async def _find(self) -> FoundDevice:
         loop = asyncio.get_running_loop()
-        backoff = Backoff(*PAUSES_S)
+        backoff = Backoff(*self._pauses_s)
         busid = self.imported.record.busid
         gone_since: float | None = None
         while True:

@@ -1,14 +1,25 @@
 """The arguments that several commands take: HOST and DEVICE, with their stock spellings."""
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import click
 
 from gadgetip.errors import GadgetipError
 from gadgetip.link import HostAddress
-from gadgetip.matching import DeviceSelector
-from gadgetip.profiles import BACKENDS, GENERIC, MAX_HOLD_S, Profile, load_profile
+from gadgetip.matching import DeviceFacts, DeviceSelector
+from gadgetip.profiles import (
+    AUTO,
+    BACKENDS,
+    GENERIC,
+    MAX_HOLD_S,
+    Profile,
+    choose_profile,
+    load_profile,
+    shipped_profiles,
+)
 
 
 class HostType(click.ParamType[HostAddress]):
@@ -45,8 +56,48 @@ class DeviceType(click.ParamType[DeviceSelector]):
             self.fail(str(error), param, ctx)
 
 
-class ProfileType(click.ParamType[Profile]):
-    """NAME or FILE of a profile."""
+@dataclass(frozen=True, slots=True)
+class AskedProfile:
+    """What --profile, --backend and --hold say: called with a device, it is the device's profile.
+
+    `named` is None for "auto", the profile that fits the device.
+    """
+
+    named: Profile | None = None
+    backend: str | None = None
+    hold: float | None = None
+
+    def __call__(self, facts: DeviceFacts) -> Profile:
+        """The profile, with what the command line says, which goes first.
+
+        In the foreground nothing is held that nobody has asked for: that a command ends when the
+        link is lost is what scripts wait for.
+        """
+        profile = self.as_written(facts)
+        if self.hold is not None:
+            return profile.held_for(self.hold)
+        return profile if profile.link.insists else profile.held_for(0)
+
+    def as_written(self, facts: DeviceFacts) -> Profile:
+        """The profile, with the command line's backend."""
+        profile = self.named or choose_profile(AUTO, facts)
+        if self.backend is None:
+            return profile
+        return replace(profile, gadget=replace(profile.gadget, backend=self.backend))
+
+    @property
+    def udc(self) -> str | None:
+        """The controller that it names, where that is known without the device."""
+        return self.named.gadget.udc if self.named is not None else None
+
+    def pauses_s(self, shortest: float, longest: float) -> tuple[float, float]:
+        """As `LinkWishes.pauses_s`, where that is known without the device."""
+        link = self.named.link if self.named is not None else GENERIC.link
+        return link.pauses_s(shortest, longest)
+
+
+class ProfileType(click.ParamType[AskedProfile]):
+    """NAME or FILE of a profile, or "auto"."""
 
     name = "profile"
 
@@ -55,23 +106,44 @@ class ProfileType(click.ParamType[Profile]):
         value: Any,
         param: click.Parameter | None,  # noqa: ARG002 (a profile's own errors are no usage errors)
         ctx: click.Context | None,  # noqa: ARG002
-    ) -> Profile:
-        """Load it, strictly."""
-        return value if isinstance(value, Profile) else load_profile(str(value))
+    ) -> AskedProfile:
+        """Load it, strictly; what fits the device is chosen when it is known."""
+        if isinstance(value, AskedProfile):
+            return value
+        if value == AUTO:
+            shipped_profiles()  # now, and not when the device is waiting
+            return AskedProfile()
+        return AskedProfile(load_profile(str(value)).insisting())
 
 
 profile_option = click.option(
     "--profile",
     type=ProfileType(),
     metavar="NAME|FILE",
-    default=GENERIC,
-    show_default="generic",
+    default=AUTO,
+    show_default="auto, the one that fits the device",
     help="What is wished for this device: a shipped or installed profile, or a file.",
 )
 backend_option = click.option(
     "--backend",
     type=click.Choice(BACKENDS),
     help="What the replica is built on; the plan chooses by itself.",
+)
+
+
+def descriptors_option(text: str) -> Callable[[Any], Any]:
+    """--descriptors FILE, with this help."""
+    return click.option(
+        "--descriptors",
+        metavar="FILE",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help=text,
+    )
+
+
+udc_option = click.option("--udc", metavar="NAME", help="Plan for this controller of this machine.")
+udc_model_option = click.option(
+    "--udc-model", metavar="MODEL", help="Plan for a kind of controller."
 )
 
 
@@ -99,13 +171,6 @@ hold_option = click.option(
     metavar="SECONDS",
     help="Keep the host's device so long when the link is lost; 0 unplugs it at once.",
 )
-
-
-def with_backend(profile: Profile, backend: str | None) -> Profile:
-    """The profile with the command line's backend, which goes first."""
-    if backend is None:
-        return profile
-    return replace(profile, gadget=replace(profile.gadget, backend=backend))
 
 
 HOST_AND_DEVICE_HELP = """\b

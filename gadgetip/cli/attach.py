@@ -1,5 +1,7 @@
 """`gadgetip attach`: one attachment, in the foreground or handed to the kernel."""
 
+from dataclasses import replace
+
 import click
 from click.core import ParameterSource
 
@@ -16,22 +18,23 @@ from gadgetip.attachment import (
     search_once,
     stay_on_vhci,
 )
+from gadgetip.attachment.backoff import MAXIMUM_S, MINIMUM_S, Backoff
 from gadgetip.cli.arguments import (
     HOST_AND_DEVICE_HELP,
+    AskedProfile,
     DeviceType,
     HostType,
     backend_option,
     hold_option,
     one_of,
     profile_option,
-    with_backend,
 )
 from gadgetip.cli.output import Output, common_options, describe
 from gadgetip.errors import DeviceUnpluggedError, GadgetipError, LinkLostError
 from gadgetip.gadget import Severity
 from gadgetip.link import HostAddress
 from gadgetip.matching import DeviceSelector
-from gadgetip.profiles import Profile
+from gadgetip.profiles import GENERIC
 
 EPILOG = f"""{HOST_AND_DEVICE_HELP}
 \b
@@ -73,7 +76,7 @@ def attach(
     sink: str | None,
     udc: str | None,
     backend: str | None,
-    profile: Profile,
+    profile: AskedProfile,
     wait: bool,
     keep: bool,
     hold: float | None,
@@ -107,14 +110,18 @@ def attach(
             if to == "vhci":
                 stay_on_vhci(address, selector, search, narrator.attached)
             else:
-                wishes = with_backend(profile, backend)
-                if hold is not None:
-                    wishes = wishes.held_for(hold)
-                attach_to_gadget(address, selector, udc, lambda _: wishes, narrator, search)
+                wishes = replace(profile, backend=backend, hold=hold)
+                attach_to_gadget(address, selector, udc or wishes.udc, wishes, narrator, search)
 
         try:
             if keep:
-                keep_attached(once, first, on_lost=narrator.lost, on_waiting=narrator.waiting)
+                keep_attached(
+                    once,
+                    first,
+                    on_lost=narrator.lost,
+                    on_waiting=narrator.waiting,
+                    backoff=Backoff(*profile.pauses_s(MINIMUM_S, MAXIMUM_S)),
+                )
             else:
                 once(first)
         except KeyboardInterrupt:
@@ -192,6 +199,8 @@ class _Narrator(Listener):
             f"{describe(bound.found.tree)} from {self._address} ({record.busid}) is on "
             f"{bound.udc.name} through {plan.backend} at {plan.speed.mbps_text}; {_summary(bound)}"
         )
+        if plan.profile != GENERIC.name:
+            self._output.say(f"  profile: {plan.profile}")
         for deviation in plan.deviations:
             line = f"  {deviation.severity}: {deviation}"
             if deviation.severity is Severity.INFO:
@@ -201,6 +210,7 @@ class _Narrator(Listener):
         self._output.event(
             "bound",
             udc=bound.udc.name,
+            profile=plan.profile,
             backend=plan.backend,
             speed=plan.speed.kernel_name,
             server=str(self._address),

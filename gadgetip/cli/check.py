@@ -1,9 +1,11 @@
 """`gadgetip check`: whether files that people write can be understood."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 
+from gadgetip.cli.arguments import descriptors_option, udc_model_option, udc_option
 from gadgetip.cli.output import Output, common_options, safe
 from gadgetip.errors import ExitStatus
 from gadgetip.profiles import PROFILE_KIND, Profile
@@ -17,6 +19,7 @@ Examples:
   gadgetip check /etc/gadgetip/gadgetip.toml
   gadgetip check /etc/gadgetip/policy.toml
   gadgetip check *.toml --json
+  gadgetip check mine.toml --descriptors stick.bin --udc-model dwc2-bcm2835
 """
 
 Content = Profile | Policy | Config
@@ -24,32 +27,91 @@ Content = Profile | Policy | Config
 _KINDS: tuple[FileKind[Content], ...] = (PROFILE_KIND, POLICY_KIND, CONFIG_KIND)
 
 
+@dataclass(slots=True)
+class _Checked:
+    """A file, what it says or why it says nothing, and what is wrong with that."""
+
+    file: str
+    content: Content | None
+    error: FileError | None = None
+    faults: tuple[str, ...] = ()
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.error is None and not self.faults
+
+
 @click.command(epilog=EPILOG)
 @click.argument("files", metavar="FILE...", type=click.Path(), nargs=-1, required=True)
+@descriptors_option("Check profiles against this saved device, too.")
+@udc_option
+@udc_model_option
 @common_options
-def check(output: Output, files: tuple[str, ...]) -> int:
+def check(
+    output: Output,
+    files: tuple[str, ...],
+    descriptors: Path | None,
+    udc: str | None,
+    udc_model: str | None,
+) -> int:
     """Check configurations, profiles and policies: every fault of every file, with its line.
 
-    Which of them a file is, its first key says: schema = "config/1", "profile/1" or "policy/1".
+    Which of them a file is, its first key says: schema = "config/1", "profile/1", "policy/1".
+    With --descriptors, a profile's wishes are held against the device: what they name has to be
+    there, and the plan must not refuse it.
     """
-    results = [(file, *_check(Path(file))) for file in files]
+    if descriptors is None and (udc or udc_model):
+        raise click.UsageError("--udc and --udc-model go with --descriptors")
+    results = [_check(file) for file in files]
+    if descriptors is not None:
+        _check_profiles(output, results, descriptors, udc, udc_model)
     if output.json:
-        output.result([_as_json(*result) for result in results])
-    for file, content, error in results:
-        if content is not None:
-            output.say(f"{file}: {_summary(content)}")
-        elif error is not None and not output.json:
+        output.result([_as_json(each) for each in results])
+    for each in results:
+        if each.is_right and each.content is not None:
+            output.say(f"{each.file}: {_summary(each.content)}")
+        elif not output.json:
             # The faults are the result: also with --quiet.
-            for fault in error.faults or (error,):
-                click.echo(safe(str(fault)))
-    return ExitStatus.ERROR if any(error for _, _, error in results) else ExitStatus.DONE
+            for line in _lines(each):
+                click.echo(safe(line))
+    wrong = not all(each.is_right for each in results)
+    return ExitStatus.ERROR if wrong else ExitStatus.DONE
 
 
-def _check(file: Path) -> tuple[Content | None, FileError | None]:
+def _check(file: str) -> _Checked:
     try:
-        return load_document(file, *_KINDS), None
+        return _Checked(file, load_document(Path(file), *_KINDS))
     except FileError as error:
-        return None, error
+        return _Checked(file, None, error)
+
+
+def _check_profiles(
+    output: Output,
+    results: list[_Checked],
+    descriptors: Path,
+    udc: str | None,
+    udc_model: str | None,
+) -> None:
+    # Planning needs the gadget's libraries; a server, where policies are checked, has none.
+    from gadgetip.cli.profile_check import DeviceCheck  # noqa: PLC0415 (see above)
+
+    if not any(isinstance(each.content, Profile) or each.error for each in results):
+        raise click.UsageError("--descriptors goes with a profile")
+    device = DeviceCheck(descriptors, udc, udc_model)
+    if device.not_planned:
+        output.warn(f"not planned: {device.not_planned}")
+    for each in results:
+        if isinstance(each.content, Profile):
+            each.faults = device.faults(each.content)
+            for doubt in device.doubts(each.content):
+                output.warn(f"{each.file}: {doubt}")
+
+
+def _lines(checked: _Checked) -> list[str]:
+    if checked.error is not None:
+        return [str(fault) for fault in checked.error.faults or (checked.error,)]
+    return [f"{checked.file}: {fault}" for fault in checked.faults]
 
 
 def _summary(content: Content) -> str:
@@ -61,13 +123,16 @@ def _summary(content: Content) -> str:
     return f"a policy, {exports} [[export]] and {denies} [[deny]]"
 
 
-def _as_json(file: str, content: Content | None, error: FileError | None) -> dict[str, object]:
-    faults: list[dict[str, object]] = []
+def _as_json(checked: _Checked) -> dict[str, object]:
+    error = checked.error
+    faults: list[dict[str, object]] = [
+        {"line": None, "problem": problem} for problem in checked.faults
+    ]
     if error is not None:
         faults = [{"line": fault.line, "problem": fault.problem} for fault in error.faults]
         faults = faults or [{"line": None, "problem": str(error)}]
     schema = None
-    if content is not None:
+    if checked.content is not None:
         kinds = {Profile: PROFILE_KIND, Policy: POLICY_KIND, Config: CONFIG_KIND}
-        schema = kinds[type(content)].schema
-    return {"file": file, "schema": schema, "ok": error is None, "faults": faults}
+        schema = kinds[type(checked.content)].schema
+    return {"file": checked.file, "schema": schema, "ok": checked.is_right, "faults": faults}

@@ -11,6 +11,7 @@ from importlib import import_module
 import click
 
 from gadgetip import __version__
+from gadgetip.cli.on_board import run_on, take_destination
 from gadgetip.cli.output import Output, common_options, safe
 from gadgetip.errors import ExitStatus, GadgetipError, PrerequisiteError
 
@@ -30,6 +31,8 @@ Examples:
 \b
   gadgetip run                               keep what /etc/gadgetip/gadgetip.toml lists attached
   gadgetip status --watch                    how are they?
+  gadgetip doctor                            has this machine all that it takes?
+  gadgetip --on root@dongle.lan doctor       has that one?
 
 \b
 Exit status: 0 done, or stopped by the user; 1 error; 2 usage; 3 device unplugged at the
@@ -43,12 +46,15 @@ COMMANDS = {
     "check": "gadgetip.cli.check:check",
     "completion": "gadgetip.cli.completion:completion",
     "detach": "gadgetip.cli.detach:detach",
+    "doctor": "gadgetip.cli.doctor:doctor",
     "inspect": "gadgetip.cli.inspect:inspect",
     "list": "gadgetip.cli.listing:list_command",
     "log": "gadgetip.cli.log:log_command",
     "plan": "gadgetip.cli.plan:plan",
     "ports": "gadgetip.cli.ports:ports",
+    "profile": "gadgetip.cli.profile:profile",
     "reload": "gadgetip.cli.supervised:reload",
+    "report": "gadgetip.cli.report:report",
     "restart": "gadgetip.cli.supervised:restart",
     "run": "gadgetip.cli.run:run",
     "serve": "gadgetip.cli.serve:serve",
@@ -60,6 +66,7 @@ COMMANDS = {
 }
 """Every command, by name: where it lives."""
 
+HELP = ("-h", "--help")
 STOCK_SPELLINGS = {"port": "ports"}
 """What the stock tool calls a command; left out of the help."""
 
@@ -91,7 +98,7 @@ class CommandTable(click.Group):
 @click.group(
     cls=CommandTable,
     epilog=EPILOG,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": list(HELP), "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="gadgetip")
 @common_options
@@ -107,7 +114,11 @@ def main() -> None:
     """Run the command line; every way out of it is an exit status."""
     debug = "--debug" in sys.argv
     try:
-        result = cli.main(standalone_mode=False)
+        destination, arguments = take_destination(sys.argv[1:])
+        if destination is None or set(HELP).intersection(arguments):
+            result = cli.main(arguments, standalone_mode=False)
+        else:
+            result = run_on(destination, arguments)
     except click.exceptions.Abort:
         sys.exit(ExitStatus.DONE)
     except click.ClickException as error:

@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
+from gadgetip.service.journal import journal_handler
 from gadgetip.usb import DeviceTree, printable
 
 _P = ParamSpec("_P")
@@ -71,7 +72,7 @@ def safe(text: str) -> str:
 
 
 def common_options(command: Callable[_P, _R]) -> Callable[..., _R]:
-    """Add -v, -q, --debug, --json and --config to a command and pass it the merged `Output`."""
+    """Add -v, -q, --debug, --json, --config and --on to a command; pass it the merged `Output`."""
 
     @click.option("-v", "--verbose", count=True, help="Say more; twice for the kernel's side too.")
     @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and notes.")
@@ -82,6 +83,12 @@ def common_options(command: Callable[_P, _R]) -> Callable[..., _R]:
         type=click.Path(path_type=Path),
         metavar="FILE",
         help="The configuration; /etc/gadgetip/gadgetip.toml by default.",
+    )
+    @click.option(
+        "--on",
+        metavar="USER@BOARD",
+        expose_value=False,  # `main` takes it out before anything is parsed
+        help="Run the same command on another machine, over ssh.",
     )
     @click.pass_context
     @functools.wraps(command)
@@ -109,7 +116,7 @@ def common_options(command: Callable[_P, _R]) -> Callable[..., _R]:
 
 
 def configure_logging(output: Output) -> None:
-    """Log to standard error, as much as was asked for."""
+    """Log to standard error, or the journal behind it, as much as was asked for."""
     level = logging.WARNING
     if output.verbosity:
         level = logging.INFO
@@ -117,6 +124,10 @@ def configure_logging(output: Output) -> None:
         level = logging.DEBUG
     if output.quiet and not output.debug:
         level = logging.ERROR
+    journal = journal_handler(sys.stderr)
+    if journal is not None:
+        logging.basicConfig(level=level, handlers=[journal], force=True)
+        return
     logging.basicConfig(
         level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True
     )

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from gadgetip.errors import ExitStatus
 from gadgetip.gadget import Plan, PlannedConfiguration, Severity
+from gadgetip.profiles import GENERIC
 from gadgetip.usb import AlternateSetting, DeviceTree, Endpoint, class_code, class_name
 
 _ORDER = (Severity.REFUSED, Severity.DEGRADED, Severity.INFO)
@@ -11,6 +12,8 @@ _ORDER = (Severity.REFUSED, Severity.DEGRADED, Severity.INFO)
 
 def plan_lines(tree: DeviceTree, plan: Plan, *, infos: bool) -> Iterator[str]:
     """The plan as text; with `infos` the cosmetic deviations too."""
+    if plan.profile != GENERIC.name:
+        yield f"profile     {plan.profile}"
     yield f"backend     {plan.backend}"
     yield f"speed       {plan.speed.mbps_text}"
     yield "endpoints"
@@ -43,6 +46,7 @@ def plan_as_json(
             ExitStatus.REFUSED: "refused",
         }[status],
         "exit_status": int(status),
+        "profile": plan.profile,
         "backend": plan.backend,
         "udc": udc,
         "udc_model": plan.model,

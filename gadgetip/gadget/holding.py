@@ -61,7 +61,7 @@ def plan_hold(
             _say(deviations, f"a lost link unplugs it: {which} cannot be held")
             return None
         _say(deviations, f"held, as the profile insists: {which} may lose or double what moves")
-    return HoldPlan(wishes.hold_s, kinds, tree.device.idVendor)
+    return HoldPlan(wishes.hold_s, kinds, tree.device.idVendor, wishes)
 
 
 def _kind(tree: DeviceTree, configuration: Configuration, setting: AlternateSetting) -> Holdable:

@@ -15,6 +15,7 @@ do (musb).
 """
 
 import errno
+import io
 import logging
 import os
 import signal
@@ -76,6 +77,17 @@ class HostHandler(Protocol):
         """The host was told that this request succeeded, and its data never came here."""
 
 
+class _BorrowedEndpoint0(functionfs.Endpoint0File):  # type: ignore[misc]  # untyped library
+    """Endpoint 0 over a file that the backend closes.
+
+    The library's class would close it as well, whenever this object is collected: by then the
+    number is another file's, where a process goes on with the next replica.
+    """
+
+    def __init__(self, file: int) -> None:
+        io.FileIO.__init__(self, file, "r+", closefd=False)
+
+
 class HostEvents(ABC):
     """Serves the ep0 file `file` until the process ends; `start` returns at once.
 
@@ -85,7 +97,7 @@ class HostEvents(ABC):
 
     def __init__(self, file: int, configuration: int = 0) -> None:
         self._file = file
-        self._ep0 = functionfs.Endpoint0File(file)
+        self._ep0 = _BorrowedEndpoint0(file)
         self._configuration = configuration
         self._handler: HostHandler
 

@@ -13,13 +13,14 @@ from dataclasses import replace
 
 from gadgetip.errors import RefusedError, UsageError
 from gadgetip.gadget.capabilities import OLDEST_KERNEL, Capabilities, Form, KernelVersion
+from gadgetip.gadget.class_overrides import override_classes, own_classes
 from gadgetip.gadget.deviations import Deviation, Severity
 from gadgetip.gadget.function_form import note_what_functions_lose, plan_function
 from gadgetip.gadget.holding import plan_hold
 from gadgetip.gadget.identity import KernelStrings, note_missing_bos, note_what_the_kernel_sets
 from gadgetip.gadget.overrides import override_identity
 from gadgetip.gadget.planned import Plan, PlannedConfiguration
-from gadgetip.gadget.profile_checks import note_unknown_wishes, refuse_impossible_shapers
+from gadgetip.gadget.profile_checks import refuse_impossible_shapers, unknown_wishes
 from gadgetip.gadget.qualifier import note_qualifier
 from gadgetip.gadget.raw_form import BCD_USB, plan_raw
 from gadgetip.gadget.settings import KeptSettings, keep_settings
@@ -93,11 +94,13 @@ def _candidate(
     _note_circumstances(backend, model, kernel, deviations)
     original = tree
     tree, own_strings = override_identity(tree, profile.gadget.identity, deviations)
+    own = [own_classes(tree.configurations[place]) for place in chosen]
+    tree = override_classes(tree, profile, deviations)
     configurations = tuple(tree.configurations[place] for place in chosen)
     _note_configurations(tree, configurations, backend, deviations)
     speed = _choose_speed(tree, udc_speed, model, backend, profile, deviations)
     speeds = tuple(each for each in (Speed.FULL, Speed.HIGH, Speed.SUPER) if each <= speed)
-    make_routes = RouteMaker(tree.speed, profile)
+    routes = [RouteMaker(tree.speed, profile, classes) for classes in own]
     kept = [
         keep_settings(configuration, profile, backend.form, deviations)
         for configuration in configurations
@@ -110,7 +113,7 @@ def _candidate(
         identity = strings.identity
         planned = [
             plan_function(tree, each, speeds, model, backend, strings, make_routes, deviations)
-            for each in kept
+            for each, make_routes in zip(kept, routes, strict=True)
         ]
     else:
         identity = KernelStrings(tree, speed, model, []).identity
@@ -125,15 +128,17 @@ def _candidate(
                 )
             )
         planned = [
-            plan_raw(tree, each, speeds, model, backend, make_routes, deviations) for each in kept
+            plan_raw(tree, each, speeds, model, backend, make_routes, deviations)
+            for each, make_routes in zip(kept, routes, strict=True)
         ]
     note_qualifier(tree, backend.form, speed, len(configurations), model, deviations)
-    note_unknown_wishes(profile, configurations, deviations)
+    deviations += unknown_wishes(profile, configurations)
     for each in planned:
         refuse_impossible_shapers(each.routes.get(speed, ()), deviations)
         _check_routes(each, speed, model, deviations)
     hold = plan_hold(original, planned, profile.link, deviations)
     return Plan(
+        profile=profile.name,
         backend=backend.name,
         model=model.name,
         speed=speed,

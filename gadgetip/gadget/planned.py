@@ -6,6 +6,7 @@ from enum import StrEnum
 from gadgetip.gadget.deviations import Deviation, Severity
 from gadgetip.gadget.identity import REMOTE_WAKEUP, Identity
 from gadgetip.gadget.steering import EndpointRequest
+from gadgetip.profiles import GENERIC, LinkWishes
 from gadgetip.pump import EndpointRoute
 from gadgetip.usb import Descriptor, Speed
 
@@ -81,19 +82,22 @@ class HoldPlan:
     """How long a lost link is survived, in seconds, and what each interface takes.
 
     `interfaces` are the device's own bInterfaceNumbers, of all configurations. `maker` is the
-    device's idVendor, by which the settings of a serial adapter are told.
+    device's idVendor, by which the settings of a serial adapter are told. `wishes` say how long to
+    pause between two attempts to get the device back.
     """
 
     limit_s: float
     interfaces: dict[int, Holdable] = field(default_factory=dict)
     maker: int = 0
+    wishes: LinkWishes = GENERIC.link
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How a device is rebuilt.
 
-    `own_strings` are texts, by index and language, that the replica answers instead of the device.
+    `profile` is the name of the profile that was asked. `own_strings` are texts, by index and
+    language, that the replica answers instead of the device.
     `hold` is None where a lost link unplugs the replica.
     """
 
@@ -105,6 +109,7 @@ class Plan:
     configurations: tuple[PlannedConfiguration, ...]
     deviations: tuple[Deviation, ...] = ()
     own_strings: dict[tuple[int, int], str] = field(default_factory=dict)
+    profile: str = GENERIC.name
     forward_reset: bool = True
     control_limit_s: float = 5.0
     hold: HoldPlan | None = None

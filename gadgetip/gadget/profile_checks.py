@@ -13,10 +13,9 @@ from gadgetip.pump import EndpointRoute, Shaping
 from gadgetip.usb import Configuration, Direction, TransferType
 
 
-def note_unknown_wishes(
-    profile: Profile, configurations: Iterable[Configuration], deviations: list[Deviation]
-) -> None:
-    """List what the profile says about parts that the device does not have."""
+def unknown_wishes(profile: Profile, configurations: Iterable[Configuration]) -> list[Deviation]:
+    """What the profile says about parts that the device does not have."""
+    deviations: list[Deviation] = []
     settings = [setting for each in configurations for setting in each.settings]
     numbers = {setting.interface for setting in settings}
     endpoints = {
@@ -36,6 +35,7 @@ def note_unknown_wishes(
             descriptor.transfer_type is not TransferType.INTERRUPT
         ):
             _note(deviations, subject, "interval_us means nothing for a bulk endpoint")
+    return deviations
 
 
 def refuse_impossible_shapers(routes: Sequence[EndpointRoute], deviations: list[Deviation]) -> None:

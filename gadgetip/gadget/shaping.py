@@ -3,12 +3,14 @@
 `bot` needs one bulk endpoint each way and a class that speaks the bulk-only transport, `uas` four
 pipes that say which is which. `short` is chosen where packets have another size at the host than
 at the device and the class ends every transfer on a short packet. Anything else is carried packet
-by packet, because a wrong guess hangs a device. A profile may know better.
+by packet, because a wrong guess hangs a device. A profile may know better. The class that counts
+is always the device's own, also where the host sees another.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gadgetip.gadget.class_overrides import OwnClasses
 from gadgetip.gadget.speed_conversion import endpoint_at, urb_interval
 from gadgetip.profiles import EndpointWish, Profile
 from gadgetip.pump import EndpointRoute, Shaping
@@ -44,6 +46,7 @@ class RouteMaker:
 
     device_speed: Speed
     profile: Profile
+    own_classes: OwnClasses
 
     def __call__(
         self,
@@ -85,8 +88,22 @@ class RouteMaker:
             pipe=_pipe(endpoint),
         )
         wish = self.profile.endpoint(endpoint.address)
-        shaping = _shaping(plain, setting, wish)
+        shaping = _shaping(plain, self._as_the_device_has_it(setting), wish)
         return self._wished(_sized(plain, shaping), wish)
+
+    def _as_the_device_has_it(self, setting: AlternateSetting) -> AlternateSetting:
+        wish = self.profile.interface(setting.interface)
+        if wish is None or wish.class_triple is None:
+            return setting
+        # One that is frozen is the host's setting 0, whichever it is at the device.
+        frozen = wish.alternate_setting
+        alternate = setting.alternate if frozen is None else frozen
+        own = self.own_classes[setting.interface, alternate]
+        device_class, subclass, protocol = own
+        descriptor = setting.descriptor.replace(
+            bInterfaceClass=device_class, bInterfaceSubClass=subclass, bInterfaceProtocol=protocol
+        )
+        return replace(setting, descriptor=descriptor)
 
     def _wished(self, route: EndpointRoute, wish: EndpointWish | None) -> EndpointRoute:
         if wish is None:
@@ -94,12 +111,7 @@ class RouteMaker:
         transfer = wish.transfer_bytes or route.transfer_bytes
         interval = route.interval
         if wish.interval_us is not None and route.transfer_type is TransferType.INTERRUPT:
-            unit = (
-                MICROSECONDS_PER_MICROFRAME
-                if self.device_speed >= Speed.HIGH
-                else MICROSECONDS_PER_FRAME
-            )
-            interval = max(1, wish.interval_us // unit)
+            interval = max(1, wish.interval_us // _interval_unit_us(self.device_speed))
         return replace(
             route,
             window_urbs=wish.window_urbs or route.window_urbs,
@@ -109,6 +121,19 @@ class RouteMaker:
             interval=interval,
             read_ahead=route.read_ahead if wish.read_ahead is None else wish.read_ahead,
         )
+
+
+def wish_like(route: EndpointRoute, device_speed: Speed) -> EndpointWish:
+    """The wish that a route fulfils: a profile that has it changes nothing."""
+    is_interrupt = route.transfer_type is TransferType.INTERRUPT
+    return EndpointWish(
+        route.address,
+        str(route.shaping),
+        route.window_urbs,
+        route.transfer_bytes,
+        route.interval * _interval_unit_us(device_speed) if is_interrupt else None,
+        route.read_ahead if route.direction is Direction.IN else None,
+    )
 
 
 def speaks_bulk_only(setting: AlternateSetting) -> bool:
@@ -154,6 +179,11 @@ def _shaping(route: EndpointRoute, setting: AlternateSetting, wish: EndpointWish
     if resized and setting.descriptor.class_triple in SHORT_CLASSES:
         return Shaping.SHORT
     return Shaping.PACKET
+
+
+def _interval_unit_us(device_speed: Speed) -> int:
+    """Microseconds: what a URB's interval counts."""
+    return MICROSECONDS_PER_MICROFRAME if device_speed >= Speed.HIGH else MICROSECONDS_PER_FRAME
 
 
 def _sized(route: EndpointRoute, shaping: Shaping) -> EndpointRoute:

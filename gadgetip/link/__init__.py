@@ -6,7 +6,14 @@ that nothing outside this room has to know.
 """
 
 from gadgetip.link.address import HostAddress
-from gadgetip.link.tcp import CONNECT_LIMIT_S, Endpoints, connect, connect_between, tune
+from gadgetip.link.tcp import (
+    CONNECT_LIMIT_S,
+    Endpoints,
+    UnknownHostError,
+    connect,
+    connect_between,
+    tune,
+)
 from gadgetip.link.tcp_info import ConnectionInfo, connection_info
 
 __all__ = [
@@ -14,6 +21,7 @@ __all__ = [
     "ConnectionInfo",
     "Endpoints",
     "HostAddress",
+    "UnknownHostError",
     "connect",
     "connect_between",
     "connection_info",

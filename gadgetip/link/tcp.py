@@ -23,6 +23,10 @@ KEEPALIVE_PROBES = 5
 USER_TIMEOUT_MS = 10_000
 
 
+class UnknownHostError(LinkLostError):
+    """No address is known for the server's name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoints:
     """Both ends of a connection: `local` and `peer` are socket addresses, host and port first."""
@@ -46,7 +50,7 @@ async def connect(address: HostAddress, limit_s: float = CONNECT_LIMIT_S) -> soc
     """Connect to `address` within `limit_s` seconds; every address that its name has is tried.
 
     Returns a non-blocking socket. Raises `LinkLostError` that says which of the usual things it
-    is: the name is unknown, nothing listens there, or nothing answered.
+    is: the name is unknown (`UnknownHostError`), nothing listens there, or nothing answered.
     """
     try:
         async with asyncio.timeout(limit_s):
@@ -82,7 +86,7 @@ async def _connect_to_any(address: HostAddress) -> socket.socket:
         candidates = await _resolve(address)
     except (socket.gaierror, UnicodeError) as error:
         reason = error.strerror if isinstance(error, socket.gaierror) else "not a host name"
-        raise LinkLostError(f"no address is known for {address.host!r}: {reason}") from None
+        raise UnknownHostError(f"no address is known for {address.host!r}: {reason}") from None
     failure: OSError | None = None
     for family, kind, protocol, _, sockaddr in candidates:
         stream = socket.socket(family, kind, protocol)

@@ -7,7 +7,12 @@ whatever tells it: a server's list, a device's descriptors, this machine's inven
 are `Wanted`.
 """
 
-from gadgetip.matching.facts import DeviceFacts, facts_of_record, facts_of_tree
+from gadgetip.matching.facts import (
+    DeviceFacts,
+    facts_of_descriptors,
+    facts_of_record,
+    facts_of_tree,
+)
 from gadgetip.matching.match import Match, Specificity, best_fits, fits, specificity
 from gadgetip.matching.match_form import read_match, read_matches
 from gadgetip.matching.selector import DeviceSelector
@@ -21,6 +26,7 @@ __all__ = [
     "Specificity",
     "Wanted",
     "best_fits",
+    "facts_of_descriptors",
     "facts_of_record",
     "facts_of_tree",
     "fits",

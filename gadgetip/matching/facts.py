@@ -6,7 +6,7 @@ What a source does not tell is None, which is not the same as "the device has no
 take the one for the other.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gadgetip.usb import DeviceTree, class_code
 from gadgetip.wire import DeviceRecord
@@ -71,4 +71,15 @@ def facts_of_tree(tree: DeviceTree, busid: str | None = None) -> DeviceFacts:
         serial=(strings.get(device.iSerialNumber) or "") if device.iSerialNumber else "",
         names=tuple(dict.fromkeys(filter(None, names))),
         classes=tuple(dict.fromkeys(classes)),
+    )
+
+
+def facts_of_descriptors(tree: DeviceTree) -> DeviceFacts:
+    """What a file of descriptors tells, which has no strings: names and serial are not known."""
+    facts = facts_of_tree(tree)
+    named = tree.device.iProduct or tree.device.iManufacturer
+    return replace(
+        facts,
+        serial=None if tree.device.iSerialNumber else "",
+        names=None if named else (),
     )

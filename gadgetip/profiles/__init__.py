@@ -1,11 +1,20 @@
 """profiles: what a person wishes for a kind of device, instead of the automatic choice.
 
 `profile` is the profile as data, `toml_form` reads it from the form in which people write it,
-`finding` knows where the files are. This room knows USB's words and neither a device nor a
-controller: who fulfils a wish, or refuses it, is the plan.
+`finding` knows where the files are, `choosing` which one a device has. This room knows USB's words
+and neither a device nor a controller: who fulfils a wish, or refuses it, is the plan.
 """
 
-from gadgetip.profiles.finding import OWN_PROFILES, load_profile, profile_names
+from gadgetip.profiles.choosing import choose_profile
+from gadgetip.profiles.finding import (
+    OWN_PROFILES,
+    ProfileFile,
+    find_profile,
+    is_path,
+    load_profile,
+    profile_files,
+    shipped_profiles,
+)
 from gadgetip.profiles.profile import (
     AUTO,
     BACKENDS,
@@ -25,6 +34,7 @@ from gadgetip.profiles.toml_form import (
     PROFILE_KIND,
     SCHEMA,
     decode_profile,
+    is_profile_name,
     parse_profile,
 )
 
@@ -45,8 +55,14 @@ __all__ = [
     "LinkWishes",
     "Profile",
     "ProfileChoice",
+    "ProfileFile",
+    "choose_profile",
     "decode_profile",
+    "find_profile",
+    "is_path",
+    "is_profile_name",
     "load_profile",
     "parse_profile",
-    "profile_names",
+    "profile_files",
+    "shipped_profiles",
 ]

@@ -42,11 +42,12 @@ class IdentityWishes:
 class GadgetWishes:
     """What the replica as a whole is like.
 
-    `backend` is one of `BACKENDS`. `max_speed` caps the replica's speed. With `forward_reset` a
-    reset by the host resets the device.
+    `backend` is one of `BACKENDS`, `udc` the name of a controller. `max_speed` caps the replica's
+    speed. With `forward_reset` a reset by the host resets the device.
     """
 
     backend: str = AUTO
+    udc: str | None = None
     max_speed: Speed | None = None
     forward_reset: bool = True
     identity: IdentityWishes = field(default_factory=IdentityWishes)
@@ -57,12 +58,14 @@ class InterfaceWish:
     """One interface, by the device's own bInterfaceNumber.
 
     With `drop` the host does not see it. `alternate_setting` is the only setting that the host
-    sees.
+    sees. `class_triple` is the class, subclass and protocol that the host sees instead of the
+    device's own, in every setting.
     """
 
     number: int
     drop: bool = False
     alternate_setting: int | None = None
+    class_triple: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +90,27 @@ class LinkWishes:
     """What happens when the server is lost or slow.
 
     `on_loss` is one of `ON_LOSS`: unplug the replica at once, or hold it for `hold_s` seconds in
-    the hope that the device comes back. A control request that has no answer after
-    `control_timeout_ms` milliseconds is stalled. `insists` is no key: whether the owner of the
-    device has asked for this profile, or written it, and knows what he holds.
+    the hope that the device comes back. Between attempts to get it back there are `retry_min_s`
+    to `retry_max_s` seconds, None for whoever attaches to decide. A control request that has no
+    answer after `control_timeout_ms` milliseconds is stalled. `insists` is no key: whether the
+    device's owner has asked for this profile, or written it, and knows what he holds.
     """
 
     on_loss: str = "unplug"
     hold_s: float = 0
+    retry_min_s: float | None = None
+    retry_max_s: float | None = None
     control_timeout_ms: int = 5000
     insists: bool = False
+
+    def pauses_s(self, shortest: float, longest: float) -> tuple[float, float]:
+        """The first and the longest pause between two attempts; what is not wished is as given."""
+        if self.retry_min_s is not None:
+            shortest = self.retry_min_s
+            longest = max(longest, shortest)
+        if self.retry_max_s is not None:
+            longest = self.retry_max_s
+        return min(shortest, longest), longest
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +141,10 @@ class Profile:
             insists=self.link.insists and self.link.on_loss == "hold",
         )
         return replace(self, link=link)
+
+    def insisting(self) -> "Profile":
+        """The same profile, asked for by the device's owner, so that what it holds is held."""
+        return replace(self, link=replace(self.link, insists=self.link.on_loss == "hold"))
 
     def interface(self, number: int) -> InterfaceWish | None:
         """The wish for an interface, by the device's own number."""

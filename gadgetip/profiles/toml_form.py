@@ -43,14 +43,23 @@ MAX_TRANSFER_BYTES = 1024 * 1024
 # (USB 2.0, table 9-13).
 MIN_INTERVAL_US, MAX_INTERVAL_US = 125, 2**15 * 125
 MAX_HOLD_S = 24 * 60 * 60
+# Below, a server that is down is flooded; above, nobody waits for the device any more.
+MIN_RETRY_S, MAX_RETRY_S = 0.1, 60 * 60
+MAX_UDC_CHARACTERS = 64
 MAX_CONTROL_TIMEOUT_MS = 10 * 60 * 1000
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_CLASS = re.compile(r"([0-9a-f]{2})/([0-9a-f]{2})/([0-9a-f]{2})", re.IGNORECASE)
 
 
 def is_profile_name(text: str) -> bool:
     """Whether a profile may have this name: it has to do as a file's name and at a shell."""
     return bool(_NAME.fullmatch(text)) and text != AUTO
+
+
+def is_endpoint_address(address: int) -> bool:
+    """Whether an endpoint that carries data may have this bEndpointAddress."""
+    return 0 <= address <= 0xFF and not address & 0x70 and bool(address & 0x0F)
 
 
 def decode_profile(data: bytes, source: str) -> Profile:
@@ -84,9 +93,11 @@ def _read_profile(table: StrictTable) -> Profile:
 def _read_gadget(table: StrictTable) -> GadgetWishes:
     default = GENERIC.gadget
     backend = table.one_of("backend", BACKENDS, default.backend)
+    udc = table.text("udc", AUTO, _udc_problem)
     speed = table.one_of("max_speed", tuple(SPEEDS), None)
     wishes = GadgetWishes(
         backend=backend,
+        udc=None if udc == AUTO else udc,
         max_speed=SPEEDS[speed] if speed else None,
         forward_reset=table.flag("forward_reset", default.forward_reset),
         identity=_read_identity(table.table("identity")),
@@ -117,14 +128,16 @@ def _read_interfaces(tables: list[StrictTable]) -> tuple[InterfaceWish, ...]:
     for table in tables:
         table.need("number", "write the interface's bInterfaceNumber")
         number = table.whole("number", 0, 0xFF, None)
-        setting = table.whole("alternate_setting", 0, 0xFF, None)
         drop = table.flag("drop", False)
-        if drop and setting is not None:
-            table.fault("alternate_setting", "alternate_setting cannot be had with drop = true")
+        setting = table.whole("alternate_setting", 0, 0xFF, None)
+        triple = _class_triple(table.text("class", None, _class_problem))
+        for key in ("alternate_setting", "class"):
+            if drop and table.has(key):
+                table.fault(key, f"{key} cannot be had with drop = true")
         if number in wishes:
             table.fault("number", f"number is {number}: an earlier [[interface]] has it too")
         elif number is not None:
-            wishes[number] = InterfaceWish(number, drop, setting)
+            wishes[number] = InterfaceWish(number, drop, setting, triple)
         table.close()
     return tuple(wishes.values())
 
@@ -134,7 +147,7 @@ def _read_endpoints(tables: list[StrictTable]) -> tuple[EndpointWish, ...]:
     for table in tables:
         table.need("address", "write the endpoint's bEndpointAddress")
         address = table.whole("address", 0x01, 0x8F, None, hexadecimal=True)
-        if address is not None and (address & 0x70 or not address & 0x0F):
+        if address is not None and not is_endpoint_address(address):
             limits = "0x01 to 0x0f (OUT) or 0x81 to 0x8f (IN)"
             table.fault("address", f"address is 0x{address:02x}: it has to be {limits}")
             address = None
@@ -163,12 +176,17 @@ def _read_link(table: StrictTable) -> LinkWishes:
     wishes = LinkWishes(
         on_loss=table.one_of("on_loss", ON_LOSS, default.on_loss),
         hold_s=table.number("hold_s", 0, MAX_HOLD_S, default.hold_s),
+        retry_min_s=table.number("retry_min_s", MIN_RETRY_S, MAX_RETRY_S, default.retry_min_s),
+        retry_max_s=table.number("retry_max_s", MIN_RETRY_S, MAX_RETRY_S, default.retry_max_s),
         control_timeout_ms=table.whole(
             "control_timeout_ms", 1, MAX_CONTROL_TIMEOUT_MS, default.control_timeout_ms
         ),
     )
     if wishes.on_loss == "hold" and not wishes.hold_s:
         table.fault("on_loss", 'on_loss is "hold": say for how many seconds with hold_s')
+    low, high = wishes.retry_min_s, wishes.retry_max_s
+    if low is not None and high is not None and low > high:
+        table.fault("retry_min_s", f"retry_min_s is {low:g}: retry_max_s is less, {high:g}")
     table.close()
     return wishes
 
@@ -185,6 +203,26 @@ def _summary_problem(text: str) -> str | None:
     if len(text) > MAX_SUMMARY_CHARACTERS or not text.isprintable():
         return f"it has to be one line of at most {MAX_SUMMARY_CHARACTERS} characters"
     return None
+
+
+def _udc_problem(text: str) -> str | None:
+    # It is a file's name below /sys/class/udc.
+    if text in {"", ".", ".."} or "/" in text or len(text) > MAX_UDC_CHARACTERS:
+        return 'write a name that `gadgetip udc` lists, or "auto"'
+    return None if text.isprintable() else "a controller's name is printable"
+
+
+def _class_problem(text: str) -> str | None:
+    if _CLASS.fullmatch(text):
+        return None
+    return 'write CLASS/SUBCLASS/PROTOCOL, two hexadecimal digits each: "ff/00/00"'
+
+
+def _class_triple(text: str | None) -> tuple[int, int, int] | None:
+    if text is None:
+        return None
+    device_class, subclass, protocol = (int(part, 16) for part in text.split("/"))
+    return device_class, subclass, protocol
 
 
 def _string_problem(text: str) -> str | None:

@@ -141,6 +141,8 @@ class PythonPump:
                 for shaper in claimed:
                     if shaper in self._shapers:
                         shaper.start()
+                        if self._context.may_hold and self._urbs.ended is not None:
+                            shaper.suspend()  # it was lost before the answer came
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._control_limit_s
         limit_s, idle_s = fence_limits(setup)

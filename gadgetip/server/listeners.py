@@ -91,6 +91,18 @@ def public_addresses(listeners: Iterable[socket.socket]) -> tuple[str, ...]:
     )
 
 
+def is_loopback_name(host: str) -> bool:
+    """Whether listening on this name or address, with or without a port, keeps others out.
+
+    A name that is none of the loopback's may lead anywhere.
+    """
+    name = HostAddress.parse(host).host
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return name == "localhost"
+
+
 def missing_addresses(listeners: Iterable[socket.socket]) -> tuple[str, ...]:
     """The addresses listened on that this machine does not have now."""
     return tuple(address_text(listener) for listener in listeners if not _is_here(listener))

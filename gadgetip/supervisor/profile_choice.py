@@ -4,10 +4,9 @@ What the configuration says of a lost link goes before what the profile says.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from gadgetip.matching import DeviceFacts
-from gadgetip.profiles import AUTO, GENERIC, Profile, load_profile
+from gadgetip.profiles import Profile, choose_profile
 from gadgetip.supervisor.config import ConfiguredAttachment
 
 
@@ -16,18 +15,13 @@ def profile_of(
 ) -> Profile:
     """The profile for this device, with the attachment's own wishes in it.
 
-    `chosen` is told which one it is. Raises `FileError` for a profile that cannot be read.
+    `chosen` is told which one it is. Raises `FileError` for a profile that cannot be read,
+    and for two that fit equally well.
     """
-    profile = _named(configured.profile, facts)
-    link = profile.link
-    if configured.on_loss is not None:
-        link = replace(link, on_loss=configured.on_loss)
-    if configured.hold_s is not None:
-        link = replace(link, hold_s=configured.hold_s)
-    profile = replace(profile, link=link)
+    profile = choose_profile(configured.profile, facts)
+    if configured.on_loss == "unplug":
+        profile = profile.held_for(0)
+    elif configured.hold_s is not None:
+        profile = profile.held_for(configured.hold_s)
     chosen(profile)
     return profile
-
-
-def _named(name: str, _facts: DeviceFacts) -> Profile:
-    return GENERIC if name == AUTO else load_profile(name)

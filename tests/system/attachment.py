@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -41,6 +42,7 @@ class Attachment:
             text=True,
             start_new_session=True,
         )
+        self._buffered = b""
         self.began = time.monotonic()
 
     def __enter__(self) -> "Attachment":
@@ -71,8 +73,7 @@ class Attachment:
 
     def wait_until_bound(self) -> dict[str, Any]:
         """Wait for the announcement; returns it."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        line = self._next_line(time.monotonic() + START_LIMIT_S)
         if not line:
             self._process.wait(timeout=STOP_LIMIT_S)
             raise AssertionError(f"gadgetip ended before it was bound: {self.errors}")
@@ -80,6 +81,29 @@ class Attachment:
         assert announced["event"] == "bound", line
         self.bound = announced
         return announced
+
+    def wait_for_event(self, name: str, limit_s: float = START_LIMIT_S) -> dict[str, Any]:
+        """Wait until this is announced, whatever comes before; returns the announcement."""
+        deadline = time.monotonic() + limit_s
+        while True:
+            line = self._next_line(deadline)
+            if not line:
+                raise AssertionError(f"no {name} in {limit_s:.0f} s, or it ended: {self.errors}")
+            announced: dict[str, Any] = json.loads(line)
+            if announced["event"] == name:
+                return announced
+
+    def _next_line(self, deadline: float) -> bytes:
+        """What is printed next; nothing when it has ended, or at the deadline."""
+        assert self._process.stdout is not None
+        file = self._process.stdout.fileno()
+        while b"\n" not in self._buffered:
+            left = max(0.0, deadline - time.monotonic())
+            if not select.select([file], [], [], left)[0] or not (data := os.read(file, 65536)):
+                return b""
+            self._buffered += data
+        line, _, self._buffered = self._buffered.partition(b"\n")
+        return line
 
     def worker(self) -> int:
         """The process id of the worker."""

@@ -1,4 +1,4 @@
-"""`make soak`: hundreds of sessions of each stub, after which nothing is left of them.
+"""`make soak-sessions`: hundreds of sessions of each stub, after which nothing is left of them.
 
 A session is an import, the device's own descriptor (so that all of the way was used), and a client
 that leaves: politely, in the middle of a transfer, or with a reset of its connection. Each tenth is

@@ -42,6 +42,11 @@ class StockServer:
         self._process.terminate()
         self._process.wait(timeout=10)
 
+    def kill(self) -> None:
+        """kill -9."""
+        self._process.kill()
+        self._process.wait(timeout=10)
+
     def _listens(self) -> bool:
         listening = subprocess.run(
             ["ss", "-Hltn", f"sport = :{self.port}"], check=True, capture_output=True, text=True

@@ -37,6 +37,7 @@ def test_one_line_tells_what_was_bound(attached: Attachment, stick: Stick) -> No
     assert attached.bound["backend"] == "functionfs"
     assert attached.bound["busid"] == stick.busid
     assert attached.bound["id"] == "0781:5581"
+    assert attached.bound["profile"] == "mass-storage"
     assert attached.bound["deviations"] == []
 
 

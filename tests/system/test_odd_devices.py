@@ -5,10 +5,11 @@ it believes, can be looked up there.
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from gadgetip.usb import SetupPacket
+from gadgetip.usb import SetupPacket, parse_device_file
 from tests.emulated.devices import make_device
 from tests.emulated.server import EmulatedServer
 from tests.system import host, usbfs
@@ -53,6 +54,45 @@ def test_alternate_settings_reach_the_device() -> None:
                 assert server.call(lambda: device.alternates.get(0, 0)) == alternate
                 assert driver.read(0x81, size) == bytes([alternate]) * size
         assert server.journal.violations == []
+
+
+PROFILE = """\
+schema = "profile/1"
+name = "frozen"
+[match]
+id = "1209:000c"
+[[interface]]
+number = 0
+alternate_setting = 5
+class = "ff/42/01"
+"""
+
+
+@pytest.mark.parametrize("backend", ["functionfs", "gadgetfs"])
+def test_the_host_sees_the_setting_and_the_class_of_the_profile(
+    backend: str, tmp_path: Path
+) -> None:
+    profile = tmp_path / "frozen.toml"
+    profile.write_text(PROFILE)
+    device = make_device("alternate-setting-five")
+    options = ("--backend", backend, "--profile", str(profile))
+    with (
+        EmulatedServer(device) as server,
+        Attachment(server.host, device.busid, udc=UDC, options=options) as it,
+    ):
+        assert it.bound["profile"] == "frozen"
+        replica = host.wait_for_device(UDC)
+        (seen,) = parse_device_file(host.descriptors(replica)).configurations[0].settings
+        assert seen.descriptor.class_triple == (0xFF, 0x42, 0x01)
+        assert (seen.alternate, len(seen.endpoints)) == (0, 2)
+        into = next(e.address for e in seen.endpoints if e.address & 0x80)
+        out = next(e.address for e in seen.endpoints if not e.address & 0x80)
+        with usbfs.Driver(replica, 0) as driver:
+            driver.write(out, b"through setting 5")
+            assert driver.read(into, 512) == b"through setting 5"
+        assert server.call(lambda: device.alternates.get(0, 0)) == 5
+        assert server.journal.violations == []
+    assert leftovers(UDC) == []
 
 
 def test_a_reset_resets_the_device_and_the_first_enumeration_does_not() -> None:

@@ -39,8 +39,12 @@ ROOMS: dict[str, frozenset[str]] = {
             "service",
         }
     ),
+    "diagnosis": frozenset(
+        {"errors", "link", "remote", "gadget", "vhci", "attachment", "server", "service"}
+    ),
     "cli": frozenset(
         {
+            "diagnosis",
             "errors",
             "usb",
             "wire",
@@ -61,8 +65,19 @@ ROOMS: dict[str, frozenset[str]] = {
 """Every room, and what it may import of ours."""
 
 PURE = (
+    "diagnosis/board.py",
+    "diagnosis/client.py",
+    "diagnosis/configuration.py",
+    "diagnosis/facts.py",
+    "diagnosis/finding.py",
+    "diagnosis/kernel_texts.py",
+    "diagnosis/known_faults.py",
+    "diagnosis/machine.py",
+    "diagnosis/roles.py",
+    "diagnosis/serving.py",
     "gadget/allocation.py",
     "gadget/capabilities.py",
+    "gadget/class_overrides.py",
     "gadget/deviations.py",
     "gadget/fifo.py",
     "gadget/function_form.py",
@@ -79,7 +94,9 @@ PURE = (
     "gadget/steering.py",
     "gadget/udc_models.py",
     "profiles/profile.py",
+    "profiles/gadget_scheme.py",
     "profiles/toml_form.py",
+    "profiles/writing.py",
     "strict_toml/document.py",
     "strict_toml/faults.py",
     "strict_toml/strict_table.py",
@@ -88,6 +105,7 @@ PURE = (
     "matching/match.py",
     "matching/match_form.py",
     "matching/selector.py",
+    "cli/suggestion.py",
     "server/local_device.py",
     "server/policy_form.py",
     "server/policy_rules.py",

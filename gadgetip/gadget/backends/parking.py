@@ -67,7 +67,13 @@ class Parking:
         function = gadget / "functions/obex.parked"
         function.mkdir()
         (configuration / function.name).symlink_to(function)
-        (gadget / "UDC").write_text(udc)
+        try:
+            (gadget / "UDC").write_text(udc)
+        except OSError:
+            # Somebody else was quicker, another attachment for example: GadgetFS cannot take it.
+            if any(each.name == udc and each.is_free for each in list_udcs()):
+                raise
+            _remove(self._parked.pop())
 
 
 def _remove(gadget: Path) -> None:

@@ -78,6 +78,7 @@ class Shaper(ABC):
         self.stopping = False
         self.held = False
         """Whether the link is lost and the host is kept waiting: `suspend`, `resume`."""
+        self._losses = 0
         self._recoveries: dict[int, asyncio.Task[None]] = {}
         self._later: dict[Callable[[], None], asyncio.TimerHandle] = {}
         self._told: set[int] = set()
@@ -109,13 +110,13 @@ class Shaper(ABC):
         """The link is lost and the host is to be kept waiting: ask nobody for anything more.
 
         What was in flight to the device is called back as cancelled right after this. What was
-        queued towards the host goes on; what the host still sends is kept.
+        queued towards the host goes on, with what has to be written again, and so does the
+        settling of a halt: the host meets it where the device made it. What the host still sends
+        is kept.
         """
         self.running = False
         self.held = True
-        self._forget_timers()
-        for recovery in self._recoveries.values():
-            recovery.cancel()
+        self._losses += 1
 
     async def resume(self) -> None:
         """The device is back, reset and configured as it was: go on.
@@ -123,8 +124,18 @@ class Shaper(ABC):
         A shaper that does not know better starts anew. Raises `LinkLostError`, and
         `DeviceChangedError` where it turns out to be another device.
         """
+        losses = self._losses
         await self.stop()
+        self._refuse_lost(losses)
         self.start()
+
+    def _refuse_lost(self, losses: int) -> None:
+        """Raise `LinkLostError` where the link was lost since there were so many losses.
+
+        The device's last answer may have come together with the end of the link.
+        """
+        if self._losses != losses:
+            raise LinkLostError("the link was lost again")
 
     async def cancel(self) -> None:
         """Cancel on both sides at once and await every answer."""

@@ -43,7 +43,7 @@ from gadgetip.pump.shapers.base import (
     pause_before_again,
 )
 from gadgetip.pump.shapers.bot_hold import BotHold
-from gadgetip.pump.shapers.bot_recovery import WATCH_S
+from gadgetip.pump.shapers.bot_recovery import NO_COMMAND, WATCH_S
 from gadgetip.pump.shapers.bot_wrappers import (
     CBW_LENGTH,
     CommandBlockWrapper,
@@ -93,12 +93,18 @@ class BotShaper(BotHold):
         self._stalls = 0
         self._expecting = False
         self._stop_watching()
-        self._begin_command(CommandBlockWrapper(tag=0, data_length=0, data_in=False))
+        self._begin_command(NO_COMMAND)
 
     # --- the command ------------------------------------------------------------------------
 
     def _expect_command(self) -> None:
-        if self.running and not self._expecting:
+        if not self.running:
+            return
+        if self._waiting_command is not None:
+            if not self.recovering(self.out):
+                command, self._waiting_command = self._waiting_command, None
+                self._command_came(command)
+        elif not self._expecting:
             self._expecting = True
             self.out.replica.read(self._command_bytes, self._command_read)
 
@@ -106,23 +112,24 @@ class BotShaper(BotHold):
         self._expecting = False
         if error:
             self.read_failed(self.out, error, self._expect_command)
-        elif self.held and data:
-            self._waiting_command = bytes(data)
-        elif not self.running:
-            return
-        elif not data:  # a zero-length packet is no command and gets no answer
-            self._expect_command()
-        elif self.in_.remote.in_flight or self.recovering(self.in_):
-            self.recover(self.out, self._supersede(bytes(data)))
+        elif self.running or self.held:
+            self._command_arrived(bytes(data))
+
+    def _command_arrived(self, data: bytes) -> None:
+        if data:  # a zero-length packet is no command and gets no answer
+            self._waiting_command = data
+        if data and self.running and (self.in_.remote.in_flight or self.recovering(self.in_)):
+            self.recover(self.out, self._supersede())
         else:
-            self._command_came(bytes(data))
+            self._expect_command()
 
     def _command_came(self, data: bytes) -> None:
         command = CommandBlockWrapper.read(data)
         if self._answers_itself(command):
             return
-        self._begin_command(command or CommandBlockWrapper(tag=0, data_length=0, data_in=False))
+        self._begin_command(command or NO_COMMAND)
         self._under_way = True
+        self._note_command()
         self._post(data, is_command=True)
         if self._command.data_length and not self._command.data_in:
             self._take_data()
@@ -186,7 +193,7 @@ class BotShaper(BotHold):
 
     def _give(self, data: bytes, *, ended: bool) -> None:
         """Write data to the host; where the device ended early the host must see a short packet."""
-        fresh = self._fresh(data)
+        fresh = data[max(0, self._host_has - self._moved) :]
         self._moved += len(data)
         self._note_data(data)
         if self._has_hole:
@@ -198,10 +205,7 @@ class BotShaper(BotHold):
             self._write(piece)
         if ended:
             self._data_over = True
-            on_a_packet = self._moved % self.in_.route.host_max_packet == 0
-            wants_end = on_a_packet and not self._host_saw_end
-            if wants_end and self._moved < self._command.data_length:
-                self._write(b"")
+            self._end_data_in()
 
     def _write(self, data: bytes) -> None:
         if self._behind_halt is not None:
@@ -235,6 +239,7 @@ class BotShaper(BotHold):
         replica, route = self.out.replica, self.out.route
         while (
             self.running
+            and not self._command.data_in
             and not self._data_over
             and self._asked < self._command.data_length
             and replica.pending + self.out.remote.in_flight < route.window_urbs
@@ -245,6 +250,10 @@ class BotShaper(BotHold):
             replica.read(whole, partial(self._data_taken, size))
 
     def _data_taken(self, size: int, error: int, data: memoryview) -> None:
+        if not error and not self._under_way and not self.stopping:
+            # Left over from the command before: what the host says behind its CSW is a CBW.
+            self._command_arrived(bytes(data))
+            return
         if error == -errno.ENOMEM and self._read_bytes > MAX_REQUEST_BYTES:
             # A read is no promise: the host's data waits, and is taken in smaller pieces.
             self._read_bytes = MAX_REQUEST_BYTES
@@ -278,7 +287,9 @@ class BotShaper(BotHold):
 
     def _post(self, data: bytes, *, is_command: bool = False) -> None:
         self._keep(data)
-        if not self.held:
+        if self.held:
+            self._bytes_out += len(data)
+        else:
             self._send(data, is_command=is_command)
 
     def _send(self, data: bytes, *, is_command: bool) -> None:
@@ -331,8 +342,7 @@ class BotShaper(BotHold):
             self._pass_empty_packet()
             return
         self._status_seen = True
-        if read_status(ret.data, self._command.tag) == 0:
-            self._note_passed()
+        self._note_status(read_status(ret.data, self._command.tag))
         self._write(ret.data)
         self._finish()
 

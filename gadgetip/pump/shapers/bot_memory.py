@@ -43,13 +43,17 @@ class BotMemory:
             scsi.SERVICE_ACTION_IN_16,
         }
 
+    def used(self, number: int) -> None:
+        """The host has sent a command to this unit, be there one or not."""
+        self.units.setdefault(number, UnitMemory())
+
     def passed(self, command: CommandBlockWrapper, answer: bytes) -> None:
         """The device has carried out a command of the host's; `answer` is its data."""
         unit = self.units.setdefault(command.unit, UnitMemory())
         block = command.block
         if command.operation == scsi.INQUIRY:
             if scsi.asks_for_serial(block):
-                unit.serial = answer
+                unit.serial = answer[: scsi.SERIAL_BYTES]
             elif scsi.asks_for_standard_data(block):
                 unit.identity = answer[: scsi.INQUIRY_BYTES]
         elif command.operation == scsi.READ_CAPACITY_10:

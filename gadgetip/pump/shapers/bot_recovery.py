@@ -21,6 +21,9 @@ from gadgetip.pump.shapers.base import Shaper, ShaperContext, Side, pause_before
 from gadgetip.pump.shapers.bot_wrappers import CSW_LENGTH, CommandBlockWrapper, round_up
 from gadgetip.wire import RetSubmit
 
+NO_COMMAND = CommandBlockWrapper(tag=0, data_length=0, data_in=False)
+"""Stands where there is no command, or what the host sent as one cannot be read."""
+
 WATCH_S = 1.0
 """How often a device that was asked for its CSW ahead of time is looked at."""
 
@@ -40,7 +43,9 @@ class BotRecovery(Shaper):
         self._patient = not in_.route.read_ahead
         """Whether the CSW is asked for only when the data stage is through."""
         self._watch: asyncio.TimerHandle | None = None
-        self._begin_command(CommandBlockWrapper(tag=0, data_length=0, data_in=False))
+        self._waiting_command: bytes | None = None
+        """A CBW that the host has sent and that is not begun yet."""
+        self._begin_command(NO_COMMAND)
 
     def _begin_command(self, command: CommandBlockWrapper) -> None:
         self._command = command
@@ -57,6 +62,8 @@ class BotRecovery(Shaper):
         """Whether data for the host was lost on the way: the rest is dropped."""
         self._behind_halt: list[bytes] | None = None
         """What is to be written when the halt at the hole is made."""
+        self._host_saw_end = False
+        """Whether the host has met an early end of its data, a short packet, or a halt."""
         self._status_asked = False
         self._status_seen = False
         self._empty_seen = False
@@ -65,11 +72,7 @@ class BotRecovery(Shaper):
 
     @abstractmethod
     def _expect_command(self) -> None:
-        """Let a read wait for the host's CBW."""
-
-    @abstractmethod
-    def _command_came(self, data: bytes) -> None:
-        """Carry out what the host sent as a CBW."""
+        """Carry out the CBW that waits, or let a read wait for one."""
 
     @abstractmethod
     def _ask(self) -> None:
@@ -178,6 +181,7 @@ class BotRecovery(Shaper):
         self._data_over = self._data_over or self._command.data_in
         await self.in_.replica.drained()
         await self.in_.replica.halt()
+        self._host_saw_end = True
         await self.in_.remote.clear_halt()
         await pause_before_rearming(self._stalls)
         self._stalls += 1
@@ -193,6 +197,7 @@ class BotRecovery(Shaper):
         self.in_.statistics.halts += 1
         await self.in_.replica.cancel_all()
         await self.in_.replica.halt()
+        self._host_saw_end = True
         behind, self._behind_halt = self._behind_halt or [], None
         for data in behind:
             self._write(data)
@@ -209,6 +214,7 @@ class BotRecovery(Shaper):
         await self.out.remote.unlink_all()
         await self.out.replica.cancel_all()
         await self.out.replica.halt()
+        self._host_saw_end = True
         await pause_before_rearming(self._stalls)
         self._stalls += 1
         await self.out.remote.clear_halt()
@@ -224,6 +230,7 @@ class BotRecovery(Shaper):
             # It may have sent the rest meanwhile; then its next word is a CBW, not to be halted.
             if self._moved < self._command.data_length:
                 await self.out.replica.halt()
+                self._host_saw_end = True
         await self.out.remote.clear_halt()
         asyncio.get_running_loop().call_soon(self._go_on)
 
@@ -239,10 +246,10 @@ class BotRecovery(Shaper):
         await self.out.replica.cancel_all()
         asyncio.get_running_loop().call_soon(self._expect_command)
 
-    async def _supersede(self, data: bytes) -> None:
-        """The host goes on with a CBW although the command before it is not through."""
+    async def _supersede(self) -> None:
+        """The host goes on with a CBW, which waits, although the command before is not through."""
         if self.recovering(self.in_):
             await self.abandon(self.in_)
             await self.in_.remote.clear_halt()
         await self.in_.remote.unlink_all()
-        asyncio.get_running_loop().call_soon(self._command_came, data)
+        asyncio.get_running_loop().call_soon(self._expect_command)

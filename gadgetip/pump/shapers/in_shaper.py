@@ -94,6 +94,9 @@ class InShaper(Shaper):
                 f"endpoint 0x{self.side.route.address:02x}: the link was lost; up to "
                 f"{in_flight * self.urb_bytes} bytes that the device sent may be lost"
             )
+        # A device that was reset does not go on with the packet whose beginning waits here.
+        self.flush()
+        self.write()
 
     async def resume(self) -> None:
         """Ask again: a device that was reset sends from the beginning."""
@@ -102,7 +105,8 @@ class InShaper(Shaper):
         self._armed = self._window
         self._stalls = self._bus_errors = 0
         self.write()
-        self.fill()
+        if not self.recovering(self.side):
+            self.fill()
 
     def observed_by(self, observer: Callable[[bytes], None] | None) -> None:
         """Show the data of each URB to this one too."""

@@ -61,10 +61,11 @@ class OutShaper(Shaper):
     def suspend(self) -> None:
         """Send no more. What was sent and not confirmed is in doubt, and is not sent again.
 
-        A device that got it would get it twice; that it is in doubt is said.
+        A device that got it would get it twice; that it is in doubt is said. Where a halt is
+        being settled it is said with that.
         """
         super().suspend()
-        if self._bytes_out:
+        if self._bytes_out and not self.recovering(self.side):
             self.context.noticed(
                 f"endpoint 0x{self.side.route.address:02x}: the link was lost; "
                 f"{self._bytes_out} bytes from the host were on their way to the device, and "

@@ -25,6 +25,7 @@ LINES = (
     *("address = 0x82", 'shaper = "packet"', "window_urbs = 16", "transfer_bytes = 16384"),
     *("drop = true", "alternate_setting = 0", "interval_us = 1000", "hold_s = 0"),
     *('server = "nas.lan:3240"', 'to = "gadget"', 'to = "vhci"', 'udc = "auto"'),
+    'class = "ff/00/00"',
     *('profile = "auto"', "enabled = false", 'on_loss = "hold"', "hold_s = 30"),
     *("retry_min_s = 0.5", "retry_max_s = 30", "poll_ms = 500", 'hooks = "/etc/hooks"'),
     *("bcdDevice = 0x0200", "max_power_ma = 500", 'on_loss = "unplug"', "unknown = 1"),

@@ -278,7 +278,13 @@ def test_a_backend_and_a_profile_reach_the_attachment(
     assert (attached.profile.name, attached.profile.gadget.backend) == ("generic", "auto")
     assert gadgetip("attach", "nas", "1-2", "--profile", str(file)).status == 0
     assert (attached.profile.name, attached.profile.gadget.backend) == ("mine", "functionfs")
+    assert attached.sinks[-1] == ("gadget", "nas", "1-2", None)
+    file.write_text(file.read_text() + 'udc = "b"\n')
+    assert gadgetip("attach", "nas", "1-2", "--profile", str(file)).status == 0
+    assert attached.sinks[-1] == ("gadget", "nas", "1-2", "b")
     # The command line goes first.
+    assert gadgetip("attach", "nas", "1-2", "--profile", str(file), "--udc", "a").status == 0
+    assert attached.sinks[-1] == ("gadget", "nas", "1-2", "a")
     chosen = gadgetip("attach", "nas", "1-2", "--profile", str(file), "--backend", "gadgetfs")
     assert chosen.status == 0
     assert (attached.profile.name, attached.profile.gadget.backend) == ("mine", "gadgetfs")

@@ -2,16 +2,18 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gadgetip.cli import plan as plan_command
+from gadgetip.cli import planning
 from gadgetip.errors import ExitStatus
 from gadgetip.gadget import Udc
 from gadgetip.gadget.udc_models import DUMMY_HCD, DWC2_BCM2835, UDC_MODELS
+from gadgetip.profiles import choose_profile
 from gadgetip.usb import DeviceTree, Speed, build_device_file
 from tests.unit.gadget.devices import (
     CAMERA,
@@ -73,7 +75,7 @@ def test_exit_statuses(
 
 def test_the_text(gadgetip: Command, tmp_path: Path) -> None:
     arguments = ["plan", "--descriptors", saved(HS_STICK, tmp_path), "--udc-model", "dummy_hcd"]
-    run = gadgetip(*arguments)
+    run = gadgetip(*arguments, "--profile", "generic")
     lines = [" ".join(line.split()) for line in run.out.splitlines()]
     assert lines == [
         "(string 1) (string 2) (0781:5581) on a controller of this kind (dummy_hcd): works",
@@ -115,7 +117,7 @@ def test_json(gadgetip: Command, tmp_path: Path) -> None:
     run = gadgetip(*arguments, "--json")
     document = json.loads(run.out)
     assert list(document) == [
-        *("id", "verdict", "exit_status", "backend", "udc", "udc_model", "speed"),
+        *("id", "verdict", "exit_status", "profile", "backend", "udc", "udc_model", "speed"),
         *("configurations", "deviations"),
     ]
     assert (document["id"], document["verdict"], document["exit_status"]) == (
@@ -232,6 +234,18 @@ def test_a_profile_that_is_not_there(gadgetip: Command, tmp_path: Path) -> None:
     )
     assert run.status in {ExitStatus.ERROR, ExitStatus.USAGE}
     assert "no-such-profile" in run.err
+
+
+def test_the_profile_that_fits_is_said(gadgetip: Command, tmp_path: Path) -> None:
+    arguments = ["plan", "--descriptors", saved(HS_STICK, tmp_path), "--udc-model", "dummy_hcd"]
+    fitting = gadgetip(*arguments)
+    assert fitting.status == ExitStatus.DONE
+    assert "\nprofile     mass-storage\nbackend     functionfs\n" in fitting.out
+    assert json.loads(gadgetip(*arguments, "--json").out)["profile"] == "mass-storage"
+    forced = gadgetip(*arguments, "--backend", "gadgetfs")
+    assert "\nprofile     mass-storage\nbackend     gadgetfs\n" in forced.out
+    generic = gadgetip(*arguments, "--profile", "generic")
+    assert "\nprofile" not in generic.out
 
 
 def test_an_older_kernel(gadgetip: Command, tmp_path: Path) -> None:
@@ -351,11 +365,31 @@ def test_which_controller(
     status: ExitStatus,
     said: str,
 ) -> None:
-    monkeypatch.setattr(plan_command, "list_udcs", lambda: udcs, raising=True)
+    monkeypatch.setattr(planning, "list_udcs", lambda: udcs, raising=True)
     monkeypatch.setattr("os.geteuid", lambda: 1000)  # nothing is loaded for a plan here
     run = gadgetip("plan", "--descriptors", saved(HS_STICK, tmp_path), *arguments)
     assert run.status == status
     assert said in run.out + run.err
+
+
+def test_the_controller_that_a_profile_names(
+    gadgetip: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "list_udcs", lambda: (udc("a"), udc("b")))
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    on_b = profile(tmp_path, '[gadget]\nudc = "b"\n[match]\nid = "0781:5581"\n')
+    arguments = ["plan", "--descriptors", saved(HS_STICK, tmp_path)]
+    assert " on b (dummy_hcd): works" in gadgetip(*arguments, "--profile", on_b).out
+    # The command line goes first.
+    assert " on a (dummy_hcd): " in gadgetip(*arguments, "--profile", on_b, "--udc", "a").out
+    kind = gadgetip(*arguments, "--profile", on_b, "--udc-model", "dwc3")
+    assert " on a controller of this kind (dwc3): works" in kind.out
+    own = partial(choose_profile, own=tmp_path)
+    monkeypatch.setattr("gadgetip.cli.arguments.choose_profile", own)
+    assert " on b (dummy_hcd): works" in gadgetip(*arguments).out
+    assert " on a (dummy_hcd): works" in gadgetip(*arguments, "--udc", "a").out
+    gone = profile(tmp_path, '[gadget]\nudc = "c"\n')
+    assert "there is no controller c" in gadgetip(*arguments, "--profile", gone).err
 
 
 def test_the_file_in_sysfs_has_no_length(gadgetip: Command, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def wishing(
     max_speed: Speed | None = None,
 ) -> Profile:
     """A profile with these wishes."""
-    wishes = GadgetWishes(backend, max_speed, identity=identity or IdentityWishes())
+    wishes = GadgetWishes(backend, max_speed=max_speed, identity=identity or IdentityWishes())
     return Profile("test", gadget=wishes, interfaces=interfaces, endpoints=endpoints)
 
 

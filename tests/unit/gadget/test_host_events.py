@@ -1,6 +1,8 @@
 """Endpoint 0 of FunctionFS: what is done for each request, and by which numbers it is passed on."""
 
 import errno
+import gc
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,6 +32,15 @@ def make(
     stage: Stage, interfaces: Sequence[int] = (0,), addresses: Sequence[int] = ()
 ) -> FunctionFsEvents:
     return FunctionFsEvents(stage.open(), 7, interfaces, addresses)
+
+
+def test_its_file_is_the_backends_to_close(tmp_path: Path) -> None:
+    """Its number may be another file's by the time when this is collected."""
+    file = os.open(tmp_path / "ep0", os.O_RDWR | os.O_CREAT)
+    events = FunctionFsEvents(file, 7, (0,), ())
+    del events
+    gc.collect()
+    os.close(file)  # EBADF, if it were closed already
 
 
 def test_events_tell_which_configuration_they_are_about(stage: Stage) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from gadgetip.profiles import GENERIC, Profile, load_profile, profile_names
+from gadgetip.profiles import GENERIC, Profile, load_profile, profile_files
 from gadgetip.profiles.toml_form import parse_profile
 from gadgetip.strict_toml import FileError
 from tests.unit.profiles.files import HEAD
@@ -20,7 +20,10 @@ def own(tmp_path: Path) -> Path:
 def test_by_name(own: Path) -> None:
     assert load_profile("x", own) == Profile("x")
     assert load_profile("generic", own) == GENERIC
-    assert profile_names(own) == ("generic", "x")
+    files = {each.name: (each.shipped, each.hides) for each in profile_files(own)}
+    assert files["generic"] == (True, False)
+    assert files["x"] == (False, False)
+    assert "x" not in {each.name for each in profile_files(None)}
 
 
 def test_by_path(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,6 +38,8 @@ def test_by_path(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_owners_hide_the_shipped(own: Path) -> None:
     (own / "generic.toml").write_text(HEAD.replace('"x"', '"generic"') + 'summary = "mine"')
     assert load_profile("generic", own).summary == "mine"
+    (file,) = (each for each in profile_files(own) if each.name == "generic")
+    assert (file.shipped, file.hides) == (False, True)
 
 
 def test_without_a_directory(tmp_path: Path) -> None:
@@ -47,7 +52,7 @@ def test_without_a_directory(tmp_path: Path) -> None:
     ("name", "said"),
     [
         ("genric", 'there is no profile "genric": did you mean generic?'),
-        ("nothing-like-it", "known are generic, x"),
+        ("nothing-like-it", "known are "),
         ("auto", "there is no profile"),
         ("", "there is no profile"),
         ("..", "there is no profile"),

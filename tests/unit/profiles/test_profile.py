@@ -1,6 +1,8 @@
+import pytest
+
 from gadgetip.gadget import BACKENDS
 from gadgetip.profiles import BACKENDS as NAMED_BACKENDS
-from gadgetip.profiles import GENERIC, SHAPERS, EndpointWish, InterfaceWish, Profile
+from gadgetip.profiles import GENERIC, SHAPERS, EndpointWish, InterfaceWish, LinkWishes, Profile
 from gadgetip.pump import Shaping
 
 
@@ -24,6 +26,23 @@ def test_wishes_are_found_by_the_devices_own_numbers() -> None:
     assert profile.interface(2) is None
     assert profile.endpoint(0x02) == EndpointWish(0x02, shaper="short")
     assert profile.endpoint(0x01) is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "pauses"),
+    [
+        (None, None, (0.5, 30)),
+        (1, None, (1, 30)),
+        (60, None, (60, 60)),
+        (None, 5, (0.5, 5)),
+        (None, 0.2, (0.2, 0.2)),
+        (1, 2, (1, 2)),
+    ],
+)
+def test_the_pauses_between_two_attempts(
+    low: float | None, high: float | None, pauses: tuple[float, float]
+) -> None:
+    assert LinkWishes(retry_min_s=low, retry_max_s=high).pauses_s(0.5, 30) == pauses
 
 
 def test_profiles_are_values() -> None:

@@ -44,6 +44,19 @@ def test_a_whole_profile() -> None:
     )
 
 
+def test_a_controller_a_class_and_a_back_off() -> None:
+    made = parse_profile(
+        HEAD
+        + '[gadget]\nudc = "20980000.usb"\n[[interface]]\nnumber = 3\nclass = "FF/0a/00"\n'
+        + "[link]\nretry_min_s = 0.25\nretry_max_s = 60",
+        "p.toml",
+    )
+    assert made.gadget.udc == "20980000.usb"
+    assert made.interfaces == (InterfaceWish(3, class_triple=(0xFF, 0x0A, 0)),)
+    assert (made.link.retry_min_s, made.link.retry_max_s) == (0.25, 60)
+    assert parse_profile(HEAD + '[gadget]\nudc = "auto"', "p.toml") == Profile("x")
+
+
 def test_what_is_left_out_is_automatic() -> None:
     assert parse_profile(HEAD, "p.toml") == Profile("x")
     empty = HEAD + "match = []\ninterface = []\n[gadget]\n[gadget.identity]\n[link]\n"
@@ -83,7 +96,7 @@ def test_matches(match: str, expected: list[Match] | None) -> None:
     [
         ('[gadget]\nbakend = "auto"', 4, "[gadget] has no key bakend: did you mean backend?"),
         ("[gadgte]", 3, "a profile has no key gadgte: did you mean gadget?"),
-        ("[gadget]\nvendor = 1", 4, "known are backend, max_speed, forward_reset, identity"),
+        ("[gadget]\nvendor = 1", 4, "known are backend, udc, max_speed, forward_reset,"),
         (
             "[gadget.identity]\n\nidvendor = 1",
             5,
@@ -111,6 +124,20 @@ def test_matches(match: str, expected: list[Match] | None) -> None:
             6,
             "cannot be had with drop",
         ),
+        ('[[interface]]\nnumber = 1\nclass = "ff/00"', 5, "CLASS/SUBCLASS/PROTOCOL, two hex"),
+        ('[[interface]]\nnumber = 1\nclass = "ff/00/*"', 5, "two hexadecimal digits each"),
+        (
+            '[[interface]]\nnumber = 1\ndrop = true\nclass = "ff/00/00"',
+            6,
+            "class cannot be had with drop",
+        ),
+        ('[gadget]\nudc = ""', 4, "write a name that `gadgetip udc` lists"),
+        ('[gadget]\nudc = ".."', 4, "write a name that `gadgetip udc` lists"),
+        ('[gadget]\nudc = "a/b"', 4, "write a name that `gadgetip udc` lists"),
+        ('[gadget]\nudc = "\\u202e"', 4, "a controller's name is printable"),
+        ("[link]\nretry_min_s = 0.01", 4, "retry_min_s is 0.01: it has to be 0.1 to 3600"),
+        ("[link]\nretry_max_s = 4000", 4, "retry_max_s is 4000: it has to be 0.1 to 3600"),
+        ("[link]\nretry_max_s = 1\nretry_min_s = 2", 5, "retry_min_s is 2: retry_max_s is less, 1"),
         ("[[endpoint]]\n\naddress = 0", 5, "[[endpoint]] address is 0x0: it has to be 0x1 to"),
         ("[[endpoint]]\naddress = 0x80", 4, "address is 0x80: it has to be 0x01 to 0x0f (OUT)"),
         ("[[endpoint]]\naddress = 16", 4, "address is 0x10"),

@@ -110,7 +110,9 @@ class _NoQueue:
 
 
 @asynccontextmanager
-async def bench(monkeypatch: pytest.MonkeyPatch, *routes: EndpointRoute) -> AsyncIterator[Bench]:
+async def bench(
+    monkeypatch: pytest.MonkeyPatch, *routes: EndpointRoute, may_hold: bool = False
+) -> AsyncIterator[Bench]:
     world = World()
     files = Files(world)
     monkeypatch.setattr(python_pump, "RequestQueue", _NoQueue)
@@ -119,7 +121,7 @@ async def bench(monkeypatch: pytest.MonkeyPatch, *routes: EndpointRoute) -> Asyn
     )
     async with linked() as ends:
         listener = Listener()
-        pump = PythonPump(ends.urbs, files, listener, control_limit_s=LIMIT_S)
+        pump = PythonPump(ends.urbs, files, listener, control_limit_s=LIMIT_S, may_hold=may_hold)
         ends.urbs.detach()
         pump.attach()
         await pump.start(routes)

@@ -7,6 +7,7 @@ a status that stalls is read once more, an empty one too.
 
 import struct
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gadgetip.pump import Shaping
@@ -15,8 +16,16 @@ from gadgetip.pump.shapers import BotShaper
 from .world import STALL, Line, StalledError, Word, World, route
 
 
-def cbw(tag: int, length: int, *, data_in: bool = True) -> bytes:
-    return struct.pack("<4sIIBBB16s", b"USBC", tag, length, 0x80 * data_in, 0, 6, b"\x28")
+def cbw(
+    tag: int,
+    length: int,
+    *,
+    data_in: bool = True,
+    unit: int = 0,
+    block: bytes = b"\x28\0\0\0\0\0",
+) -> bytes:
+    head = struct.pack("<4sIIBBB", b"USBC", tag, length, 0x80 * data_in, unit, len(block))
+    return (head + block).ljust(31, b"\0")
 
 
 def csw(tag: int, residue: int = 0, status: int = 0) -> bytes:
@@ -30,7 +39,7 @@ class Reaction:
     It sends `data`; less than was asked for ends with a short or an empty packet unless
     `csw_in_place` or `stall_in` follows. Of data that comes it takes `takes` packets and stalls
     then, or takes all. Then it stalls `status_stalls` times and gives `extra_empty` empty packets
-    before the CSW.
+    before the CSW, which says `status` and `residue`.
     """
 
     data: bytes = b""
@@ -40,6 +49,8 @@ class Reaction:
     status_stalls: int = 0
     extra_empty: int = 0
     silent: bool = False
+    status: int = 0
+    residue: int = 0
 
 
 class Storage:
@@ -67,6 +78,10 @@ class Storage:
         self._left = 0
         self.in_.device.words.clear()
 
+    def react(self, block: bytes) -> Reaction:
+        """What the device does with the command in this CBW."""
+        return self.reactions.popleft() if self.reactions else Reaction()
+
     def _packet(self, packet: bytes) -> Word | None:
         if self.is_lost:
             return STALL
@@ -85,7 +100,7 @@ class Storage:
         assert not self.in_.device.words, "the command before is not over"
         self.commands.append(packet)
         self._tag, length, flags = struct.unpack("<IIB", packet[4:13])
-        self._reaction = self.reactions.popleft() if self.reactions else Reaction()
+        self._reaction = self.react(packet)
         self._packets, self.taken = 0, b""
         if flags & 0x80 or not length:
             self._answer(length)
@@ -128,7 +143,7 @@ class Storage:
         words = self.in_.device.words
         words.extend([b""] * self._reaction.extra_empty)
         words.extend([STALL] * self._reaction.status_stalls)
-        words.append(csw(self._tag))
+        words.append(csw(self._tag, self._reaction.residue, self._reaction.status))
 
 
 @dataclass
@@ -147,11 +162,19 @@ class Host:
         self.out, self.in_ = out, in_
 
     async def command(
-        self, tag: int, length: int = 0, *, data: bytes | None = None, data_in: bool = True
+        self,
+        tag: int,
+        length: int = 0,
+        *,
+        data: bytes | None = None,
+        data_in: bool = True,
+        unit: int = 0,
+        block: bytes = b"\x28\0\0\0\0\0",
     ) -> Result:
         """One command; `data` is what an OUT command sends."""
         result = Result()
-        await self.out.host.send(cbw(tag, length, data_in=data is None and data_in))
+        is_in = data is None and data_in
+        await self.out.host.send(cbw(tag, length, data_in=is_in, unit=unit, block=block))
         try:
             if data is not None:
                 await self.out.host.send(data)
@@ -201,8 +224,11 @@ class Stick:
         window: int = 4,
         piece: int = 256,
         read_ahead: bool = True,
+        may_hold: bool = False,
+        device: Callable[[Line, Line], Storage] | None = None,
     ) -> "Stick":
         world = World(seed)
+        world.may_hold = may_hold
         lines = [
             Line.make(
                 world,
@@ -221,4 +247,4 @@ class Stick:
         out, in_ = lines
         shaper = BotShaper(out.side, in_.side, world.context())
         shaper.start()
-        return cls(world, Storage(out, in_), Host(out, in_), shaper)
+        return cls(world, (device or Storage)(out, in_), Host(out, in_), shaper)

@@ -8,6 +8,9 @@ its answer. `HostEnd` is a `ReplicaEndpoint` whose requests a host fills or empt
 What may happen next is a set of queues. `World` takes the next step out of one of them, in an
 order that a test chooses or hypothesis draws, and knows when nothing can happen any more: then
 whoever still waits hangs, which is the failure that these tests look for.
+
+The link may end: what was under way comes back cancelled, in the order in which it was sent, and
+what is sent from then on comes back at once (`World.lose_link`), until `World.relink`.
 """
 
 import asyncio
@@ -19,6 +22,7 @@ from functools import partial
 from itertools import count
 from random import Random
 
+from gadgetip.errors import LinkLostError
 from gadgetip.pump import EndpointRoute, Pipe, Shaping
 from gadgetip.pump.remote_endpoint import OnOutcome, Outcome, RemoteEndpoint
 from gadgetip.pump.replica_endpoint import OnRead, OnWritten, ReplicaEndpoint
@@ -41,6 +45,8 @@ _STATUS = {
 }
 
 Step = Callable[[], None]
+
+LOST = RetSubmit(0, -errno.ECONNRESET, 0)
 
 
 class HangError(AssertionError):
@@ -65,6 +71,13 @@ class World:
         self.movers: list[Callable[[], bool]] = []
         """What can move a packet by itself, and tells whether it did."""
         self.link_up = True
+        """Whether what is on the link moves; a slow link, not a lost one."""
+        self.losses = 0
+        self.is_lost = False
+        self.remotes: list[RemoteEnd] = []
+        self.on_step: Callable[[], None] = lambda: None
+        """Called before each step: what a test wants to happen in the middle."""
+        self.may_hold = False
         self.notices: list[str] = []
         self.gone = 0
         self.serials = count()
@@ -74,10 +87,28 @@ class World:
         def device_gone() -> None:
             self.gone += 1
 
-        return ShaperContext(noticed=self.notices.append, device_gone=device_gone)
+        return ShaperContext(self.notices.append, device_gone, self.may_hold)
+
+    def lose_link(self, *shapers: Shaper) -> None:
+        """The link ends, as `UrbStream` tells it: first the shapers, then who waits for a URB."""
+        self.is_lost = True
+        self.losses += 1
+        for shaper in shapers:
+            shaper.suspend()
+        self.to_device.clear()
+        self.from_device.clear()
+        lost = [urb for remote in self.remotes for urb in remote.lose()]
+        for urb in sorted(lost, key=lambda urb: urb.serial):
+            urb.settled = True
+            urb.on_outcome(Outcome.CANCELLED, LOST)
+
+    def relink(self) -> None:
+        """The device is there again."""
+        self.is_lost = False
 
     def step(self) -> bool:
         """One step of one queue; False where nothing can happen."""
+        self.on_step()
         queues = [self.completions]
         if self.link_up:
             queues += [self.from_device, self.to_device]
@@ -168,6 +199,7 @@ class RemoteEnd(RemoteEndpoint):
         self._out_there: list[_Urb] = []
         self._queued: deque[_Urb] = deque()
         world.movers.append(self._move)
+        world.remotes.append(self)
 
     # --- what the shaper sees ---------------------------------------------------------------
 
@@ -187,7 +219,7 @@ class RemoteEnd(RemoteEndpoint):
 
     async def unlink_all(self) -> None:
         asked = self._out_there[::-1]
-        if not asked:
+        if not asked or self.world.is_lost:
             return
         for urb in asked:
             self.world.to_device.append(partial(self._unlink, urb))
@@ -195,6 +227,7 @@ class RemoteEnd(RemoteEndpoint):
 
     async def clear_halt(self) -> None:
         done = asyncio.Event()
+        losses = self.world.losses
 
         def clear() -> None:
             self.halted = False
@@ -202,7 +235,9 @@ class RemoteEnd(RemoteEndpoint):
             self.world.from_device.append(done.set)
 
         self.world.to_device.append(clear)
-        await done.wait()
+        await _wait(lambda: done.is_set() or self.world.is_lost or self.world.losses != losses)
+        if not done.is_set():
+            raise LinkLostError("the link was lost")
 
     # --- the link and the device ------------------------------------------------------------
 
@@ -222,10 +257,23 @@ class RemoteEnd(RemoteEndpoint):
         if ended and len(data) % size == 0:
             self.words.append(b"")
 
+    def lose(self) -> list[_Urb]:
+        """The link is lost, and the device reset: what was under way."""
+        lost, self._out_there = self._out_there, []
+        self._queued.clear()
+        self.words.clear()
+        self.halted = False
+        return lost
+
     def _take(self, packet: bytes) -> None:
         self.received.append(packet)
 
     def _submit_urb(self, urb: _Urb) -> None:
+        if self.world.is_lost:
+            urb.settled = True
+            loop = asyncio.get_running_loop()
+            loop.call_soon(urb.on_outcome, Outcome.CANCELLED, LOST)
+            return
         self._out_there.append(urb)
         self.most_in_flight = max(self.most_in_flight, len(self._out_there))
         self.world.to_device.append(lambda: self._queued.append(urb))

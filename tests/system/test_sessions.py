@@ -1,4 +1,4 @@
-"""A few sessions of each stub leave nothing; `make soak` is the same with hundreds."""
+"""A few sessions of each stub leave nothing; `make soak-sessions` is the same with hundreds."""
 
 import pytest
 
