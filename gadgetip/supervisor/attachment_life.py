@@ -44,9 +44,7 @@ def keep(
     """Keep this attachment; `udc` is its controller, None where it goes to vhci."""
     for each in STOP_SIGNALS:
         signal.signal(each, signal.default_int_handler)
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(levelname)s: %(message)s", force=True
-    )
+    _log_to_our_own()
     registration = Registration(
         configured.to,
         str(configured.server),
@@ -229,6 +227,16 @@ class _Keeping(Listener):
         self._held = False
         self._unplugged = isinstance(error, DeviceUnpluggedError)
         self._leash.send(News.LOST, reason=str(error), crashed=_is_a_crash(error))
+
+
+def _log_to_our_own() -> None:
+    """Log to this process's standard error, which is the attachment's log.
+
+    The supervisor's handlers are put away as they are: their files are closed already.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logging.getLogger().handlers[:] = [handler]
 
 
 def detach_leftovers(configured: ConfiguredAttachment) -> None:

@@ -1,0 +1,188 @@
+"""The commands that talk to the supervisor; what it answers is scripted."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gadgetip.cli import supervisor_client
+from gadgetip.cli.status_text import duration, row, size
+from gadgetip.errors import GadgetipError
+from gadgetip.service.control import Service
+
+from .running import Command
+
+STICK: dict[str, Any] = {
+    "name": "stick",
+    "state": "running",
+    "since": 1000.0,
+    "reason": None,
+    "server": "nas.lan",
+    "match": "id=0781:5581",
+    "to": "gadget",
+    "udc": "u1",
+    "port": None,
+    "busid": "1-1",
+    "id": "0781:5581",
+    "device": "SanDisk Ultra",
+    "backend": "functionfs",
+    "profile": "generic",
+    "host_configured": True,
+    "speed": "high-speed",
+    "traffic": {"bytes_in": 1234567, "bytes_out": 0, "round_trip_ms": 1.26},
+    "restarts": 0,
+    "losses": 2,
+    "pid": 10,
+    "worker_pid": 11,
+}
+AWAITED = {
+    **STICK,
+    **dict.fromkeys(("udc", "busid", "id", "device", "speed", "traffic", "host_configured")),
+    "name": "programmer",
+    "state": "waiting for device",
+    "reason": "no device\x1b[2J",
+    "to": "vhci",
+}
+
+
+class Asked:
+    """What was asked, and what is answered."""
+
+    def __init__(self) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.answer: dict[str, Any] | None = {}
+        self.error: GadgetipError | None = None
+
+    def __call__(self, _: Service, request: dict[str, Any], __: float) -> dict[str, Any] | None:
+        self.requests.append(request)
+        if self.error is not None:
+            raise self.error
+        return self.answer
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    asked = Asked()
+    monkeypatch.setattr(supervisor_client, "ask", asked)
+    return asked
+
+
+def test_status(gadgetip: Command, asked: Asked) -> None:
+    asked.answer = {"ok": True, "supervisor": {"pid": 1}, "attachments": [STICK, AWAITED]}
+    run = gadgetip("status")
+    header, stick, awaited, reason = run.out.splitlines()
+    assert header.split()[:4] == ["NAME", "STATE", "SINCE", "DEVICE"]
+    assert "SanDisk Ultra (0781:5581, 1-1)" in stick
+    assert stick.split()[-7:] == ["1.23", "MB", "0", "B", "1.3", "ms", "2"]
+    assert "(id=0781:5581 of nas.lan)" in awaited
+    assert reason == "programmer: no device\\x1b[2J"
+    assert asked.requests == [{"command": "status", "names": []}]
+    run = gadgetip("status", "stick", "--json")
+    assert json.loads(run.out) == {"supervisor": {"pid": 1}, "attachments": [STICK, AWAITED]}
+    assert asked.requests[-1]["names"] == ["stick"]
+
+
+def test_nothing_is_configured(gadgetip: Command, asked: Asked) -> None:
+    asked.answer = {"supervisor": {"config": "/etc/g.toml"}, "attachments": []}
+    assert gadgetip("status").out == "/etc/g.toml lists no attachment\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "done"), [("start", "started"), ("stop", "stopped"), ("restart", "restarted")]
+)
+def test_start_and_stop(gadgetip: Command, asked: Asked, command: str, done: str) -> None:
+    asked.answer = {"ok": True, "names": ["a", "b"]}
+    assert gadgetip(command, "a", "b").out == f"{done}: a, b\n"
+    assert json.loads(gadgetip(command, "--all", "--json").out) == {done: ["a", "b"]}
+    assert asked.requests == [
+        {"command": command, "names": ["a", "b"]},
+        {"command": command, "names": []},
+    ]
+    for wrong in ([command], [command, "a", "--all"]):
+        assert gadgetip(*wrong).status == 2
+    asked.error = GadgetipError("no attachment is called 'a'")
+    run = gadgetip(command, "a")
+    assert (run.status, run.err) == (1, "gadgetip: no attachment is called 'a'\n")
+
+
+def test_reload(gadgetip: Command, asked: Asked) -> None:
+    asked.answer = {"ok": True, "added": ["a"], "removed": [], "changed": ["b", "c"]}
+    assert gadgetip("reload").out == "added: a\nchanged: b, c\n"
+    assert json.loads(gadgetip("reload", "--json").out)["changed"] == ["b", "c"]
+    asked.answer = {"ok": True, "added": [], "removed": [], "changed": []}
+    assert gadgetip("reload").out == "no attachment changed\n"
+
+
+def test_log(gadgetip: Command, asked: Asked) -> None:
+    lines = [{"number": 1, "at": 0.0, "text": "bound"}]
+    asked.answer = {"ok": True, "lines": lines}
+    assert gadgetip("log", "stick", "-n", "5").out.endswith(":00 bound\n")
+    assert asked.requests == [{"command": "log", "name": "stick", "lines": 5, "after": 0}]
+    run = gadgetip("log", "stick", "--json")
+    assert json.loads(run.out) == {"event": "log", "at": 0.0, "text": "bound"}
+
+
+def test_followed_until_the_supervisor_ends(
+    gadgetip: Command, asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = [[{"number": 7, "at": 0.0, "text": "one"}], []]
+
+    def ask_supervisor(command: str, **fields: object) -> dict[str, Any]:
+        asked.requests.append(fields)
+        if not answers:
+            raise GadgetipError("gone")
+        return {"lines": answers.pop(0)}
+
+    monkeypatch.setattr("gadgetip.cli.log.ask_supervisor", ask_supervisor)
+    monkeypatch.setattr("gadgetip.cli.log.FOLLOW_S", 0.0)
+    assert gadgetip("log", "stick", "-f", "-n", "1").status == 1
+    assert [request["after"] for request in asked.requests] == [0, 7, 7]
+
+
+def test_nobody_to_ask(gadgetip: Command, asked: Asked) -> None:
+    asked.answer = None
+    run = gadgetip("status")
+    assert run.status == 6
+    assert run.err.startswith("gadgetip: no supervisor runs here: `sudo systemctl start gadgetip`")
+
+
+def test_without_a_configuration(
+    gadgetip: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("gadgetip.cli.run.CONFIG_FILE", tmp_path / "gadgetip.toml")
+    run = gadgetip("run")
+    assert run.status == 6
+    assert "docs/configuration.md" in run.err
+    (tmp_path / "bad.toml").write_text('schema = "config/1"\n[supervisor]\npoll = 1\n')
+    for arguments in (["run", "--config"], ["--config"]):
+        run = gadgetip(*arguments, str(tmp_path / "bad.toml"), *["run"][: 2 - len(arguments)])
+        assert run.status == 1
+        assert "bad.toml:3: [supervisor] has no key poll: did you mean poll_ms?" in run.err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-5, "0s"), (59.9, "59s"), (60, "1m"), (3599, "59m"), (3600, "1h"), (172800, "2d")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(None, "-"), (0, "0 B"), (999, "999 B"), (1000, "1 kB"), (1234567, "1.23 MB")],
+)
+def test_sizes(count: int | None, text: str) -> None:
+    assert size(count) == text
+
+
+@given(st.integers(0, 10**14))
+def test_a_size_is_short(count: int) -> None:
+    assert len(size(count)) <= 7
+
+
+def test_a_port_of_this_machine() -> None:
+    assert row({**AWAITED, "port": 3}, 1060.0)[4] == "port 3"
