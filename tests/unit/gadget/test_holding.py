@@ -194,7 +194,10 @@ def test_an_interface_that_each_configuration_has_in_another_way() -> None:
     storage_last = device(
         configuration(interface(0, 2), endpoint(0x81), endpoint(0x02)), bytes(first)
     )
-    for tree in (vendor_last, storage_last):
+    keys = bytearray(configuration(hid(0, 1, 1)))
+    keys[5] = 2
+    keyboard_last = device(configuration(hid(0, 0, 0)), bytes(keys))
+    for tree in (vendor_last, storage_last, keyboard_last):
         made = plan(tree, backends=REBUILT[:1], profile=HELD)
         assert len(made.configurations) == 2
         assert made.hold is None
