@@ -12,14 +12,8 @@ from gadgetip.usb.hid_report import MAX_REPORT_BITS
 from tests.emulated.devices.hid import CONSUMER_REPORTS
 from tests.system.devices.hid import KEYBOARD_REPORTS, MOUSE_REPORTS, large_reports
 
-KEYBOARD_AND_MOUSE = bytes.fromhex(
-    "05010906a1018501"  # a keyboard, report id 1
-    "050719e029e71500250175019508 8102"
-    "950575081500256505071900 2965 8100c0"
-    "05010902a1018502"  # a mouse, report id 2
-    "05091901290315002501950375018102 95017505 8103"
-    "0501093009311581257f75089502 8106c0"
-)
+from .examples import KEYBOARD_AND_MOUSE
+
 TABLET = bytes.fromhex(
     "050d0902a1010920a100"  # digitizer, pen, stylus
     "09420944 1500 2501 7501 9502 8102"  # tip and barrel switch
