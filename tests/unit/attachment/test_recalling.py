@@ -11,7 +11,6 @@ import pytest
 from gadgetip.attachment import recalling
 from gadgetip.attachment.recalling import Recall
 from gadgetip.errors import DeviceUnpluggedError, GadgetipError, LinkLostError
-from gadgetip.link import HostAddress
 from gadgetip.matching import DeviceSelector
 from gadgetip.remote import find_and_import, finding, operations
 from gadgetip.usb import DeviceTree
@@ -254,15 +253,5 @@ def test_it_is_asked_for_by_its_bus_id() -> None:
         assert imported.record.busid == "1-2"
         imported.close()
         assert server.devices["1-3"].imports == 0
-
-    on_loopback(steps)
-
-
-def test_nobody_can_be_asked_at_a_name_that_is_none() -> None:
-    async def steps(server: Server) -> None:
-        it = await held(server)
-        it.recall._address = HostAddress("no-such-host.invalid", 1)
-        with pytest.raises(GadgetipError):
-            await it.again(0.3)
 
     on_loopback(steps)
