@@ -25,6 +25,7 @@ from tests.soak.schedule import Drawn, Schedule
 from tests.soak.serial import SerialLoad
 from tests.soak.server import make_server
 from tests.soak.storage import StorageLoad
+from tests.soak.supervised import drawn_holds
 from tests.system import host
 from tests.system.importers import vhci_ports
 from tests.system.stick import STORE
@@ -37,8 +38,8 @@ START_LIMIT_S = 240.0
 RECOVERY_LIMIT_S = 180.0
 END_LIMIT_S = 30.0
 ASK_S = 0.25
-MakeKept = Callable[[str, Mapping[str, str], Mapping[str, str]], Kept]
-"""From the server's HOST, devices' ids and controllers, by name."""
+MakeKept = Callable[[str, Mapping[str, str], Mapping[str, str], Mapping[str, float]], Kept]
+"""From the server's HOST; devices' ids, controllers, and for how long a lost link is held."""
 
 
 @dataclass
@@ -50,6 +51,8 @@ class Plan:
     server: str
     make_kept: MakeKept
     results: Path
+    hold_s: float | None = None
+    """For how long all of them hold a lost link; None leaves that to the seed."""
     only: frozenset[str] = frozenset()
     """Names of the disturbances; all, where it is empty."""
 
@@ -57,7 +60,11 @@ class Plan:
 def soak(plan: Plan) -> dict[str, Any]:
     """Run one; gives the summary, which is written as well. `faults` is empty if all went well."""
     journal = Journal(plan.results / "soak.jsonl")
-    journal.write("begin", seed=plan.seed, seconds=plan.seconds, server=plan.server)
+    names = list(REPLICA_CABLES)
+    holds = drawn_holds(names, plan.seed)
+    if plan.hold_s is not None:
+        holds = dict.fromkeys(names, plan.hold_s)
+    journal.write("begin", seed=plan.seed, seconds=plan.seconds, server=plan.server, hold_s=holds)
     with ExitStack() as stack:
         stack.enter_context(cables())
         devices = stack.enter_context(plugged_in())
@@ -67,7 +74,7 @@ def soak(plan: Plan) -> dict[str, Any]:
         for device in devices.values():
             server.export(device.busid)
         ids = {name: device.id for name, device in devices.items()}
-        kept = plan.make_kept(f"127.0.0.1:{server.port}", ids, REPLICA_CABLES)
+        kept = plan.make_kept(f"127.0.0.1:{server.port}", ids, REPLICA_CABLES, holds)
         empty = leaks.footprint(kept, server.port)
         loads: dict[str, Load] = {}  # they want the scene, which wants them
         rng = random.Random(plan.seed)
@@ -82,7 +89,7 @@ def soak(plan: Plan) -> dict[str, Any]:
             plan.seed,
             lambda: scene.reports("serial"),
         )
-        soaking = _Soaking(plan, scene, journal)
+        soaking = _Soaking(plan, scene, journal, holds)
         kept.start()
         try:
             faults = soaking.run()
@@ -103,8 +110,11 @@ def soak(plan: Plan) -> dict[str, Any]:
 class _Soaking:
     """The middle part: while everything is there."""
 
-    def __init__(self, plan: Plan, scene: Scene, journal: Journal) -> None:
+    def __init__(
+        self, plan: Plan, scene: Scene, journal: Journal, holds: Mapping[str, float]
+    ) -> None:
         self._plan = plan
+        self._holds = holds
         self._scene = scene
         self._journal = journal
         kinds = [d for d in DISTURBANCES if not plan.only or d.name in plan.only]
@@ -156,6 +166,7 @@ class _Soaking:
         return {
             "seed": self._plan.seed,
             "server": self._plan.server,
+            "hold_s": self._holds,
             "seconds": round(time.time() - self._began),
             "disturbances": self._done,
             "recoveries": self._journal.recoveries(),
