@@ -8,6 +8,7 @@ stops at the first thing that is wrong, since what comes after tells nothing.
 import json
 import random
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -91,16 +92,13 @@ def soak(plan: Plan) -> dict[str, Any]:
         )
         soaking = _Soaking(plan, scene, journal, holds)
         kept.start()
-        try:
-            faults = soaking.run()
-        finally:
-            (plan.results / "soak-gadgetip.log").write_text(kept.log())
-            (plan.results / "soak-kernel.log").write_text("\n".join(host.kernel_log()))
+        faults = soaking.run()
         try:
             kept.stop()
         except AssertionError as error:
             faults.append(f"the end: {error}")
         (plan.results / "soak-gadgetip.log").write_text(kept.log())
+        (plan.results / "soak-kernel.log").write_text("\n".join(host.kernel_log()))
         faults += soaking.left_behind(empty)
     summary = soaking.summary(faults)
     (plan.results / "soak.json").write_text(json.dumps(summary, indent=2) + "\n")
@@ -123,28 +121,36 @@ class _Soaking:
         self._done = 0
 
     def run(self) -> list[str]:
-        """Start the loads, disturb them, stop them; what was wrong."""
+        """Start, disturb and stop the loads; what was wrong. What fails here is wrong as well."""
         loads = self._scene.loads.values()
         for load in loads:
             load.start()
-        faults = self._wait_until_running(self._scene.names, START_LIMIT_S)
-        if not faults:
-            self._journal.write("all running", after_s=round(time.time() - self._began, 1))
-            settled = leaks.footprint(self._scene.kept, self._scene.server.port)
-            ends = time.time() + self._plan.seconds
-            while time.time() < ends and not faults:
-                faults = self._disturb() or [f for load in loads for f in load.faults]
-            faults = faults or self._wait_until_running(self._scene.names, RECOVERY_LIMIT_S)
+        try:
+            faults = self._disturb_until_the_end()
+        except Exception:
+            faults = [f"the soak itself failed:\n{traceback.format_exc()}"]
         for load in loads:
             load.stop()
-        if not faults:
-            after = leaks.footprint(self._scene.kept, self._scene.server.port)
-            faults = leaks.more(settled, after)
-            faults += [f for load in loads for f in load.faults]
-            faults += leaks.wait_until_nothing_hangs()
+        faults += [fault for load in loads for fault in load.faults]
+        faults += leaks.wait_until_nothing_hangs()
         for fault in faults:
             self._journal.write("FAULT", text=fault)
         return faults
+
+    def _disturb_until_the_end(self) -> list[str]:
+        """What was wrong first; the loads' own faults are theirs to tell."""
+        scene, loads = self._scene, self._scene.loads.values()
+        if faults := self._wait_until_running(scene.names, START_LIMIT_S):
+            return faults
+        self._journal.write("all running", after_s=round(time.time() - self._began, 1))
+        settled = leaks.footprint(scene.kept, scene.server.port)
+        ends = time.time() + self._plan.seconds
+        while time.time() < ends:
+            if (faults := self._disturb()) or any(load.faults for load in loads):
+                return faults
+        if faults := self._wait_until_running(scene.names, RECOVERY_LIMIT_S):
+            return faults
+        return leaks.more(settled, leaks.footprint(scene.kept, scene.server.port))
 
     def left_behind(self, empty: leaks.Footprint) -> list[str]:
         """After the end of whoever kept them: what is still there."""
