@@ -5,7 +5,6 @@ import json
 import os
 import random
 import sys
-from functools import partial
 from pathlib import Path
 
 from tests.soak.disturbances import DISTURBANCES
@@ -23,15 +22,15 @@ def main() -> int:
     parser.add_argument("--server", choices=KINDS, default="kernel")
     parser.add_argument("--only", action="append", choices=[d.name for d in DISTURBANCES])
     parser.add_argument("--alone", action="store_true", help="attach --keep, no supervisor")
-    parser.add_argument("--hold", type=float, default=0, help="on_loss = hold, so many seconds")
+    parser.add_argument("--hold", type=float, help="seconds, for all; else the seed decides")
     arguments = parser.parse_args()
-    supervised = partial(Supervised, hold_s=arguments.hold)
     plan = Plan(
         seconds=arguments.seconds,
         seed=arguments.seed,
         server=arguments.server,
-        make_kept=KeptAlone if arguments.alone else supervised,
+        make_kept=KeptAlone if arguments.alone else Supervised,
         results=Path(os.environ.get("GADGETIP_RESULTS", "/tmp")),
+        hold_s=arguments.hold,
         only=frozenset(arguments.only or ()),
     )
     summary = soak(plan)

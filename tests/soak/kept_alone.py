@@ -19,9 +19,9 @@ RESTART_S = 0.5
 class _Alone:
     """One attachment: the process, started again and again, and what it said."""
 
-    def __init__(self, name: str, server: str, device: str, udc: str) -> None:
+    def __init__(self, name: str, server: str, device: str, udc: str, hold_s: float) -> None:
         self.name = name
-        options = ("--udc", udc, "--wait", "--keep")
+        options = ("--udc", udc, "--wait", "--keep", "--hold", f"{hold_s:g}")
         self._command = [*GADGETIP, "--json", "attach", server, device, *options]
         self.events: list[tuple[float, dict[str, Any]]] = []
         self.state, self.since, self.reason = "starting", time.time(), ""
@@ -80,9 +80,16 @@ class _Alone:
 class KeptAlone(Kept):
     """Each on its own."""
 
-    def __init__(self, server: str, devices: Mapping[str, str], cables: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        server: str,
+        devices: Mapping[str, str],
+        cables: Mapping[str, str],
+        hold_s: Mapping[str, float],
+    ) -> None:
         self._each = {
-            name: _Alone(name, server, device, cables[name]) for name, device in devices.items()
+            name: _Alone(name, server, device, cables[name], hold_s.get(name, 0))
+            for name, device in devices.items()
         }
 
     def start(self) -> None:

@@ -8,6 +8,7 @@ stops at the first thing that is wrong, since what comes after tells nothing.
 import json
 import random
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from tests.soak.schedule import Drawn, Schedule
 from tests.soak.serial import SerialLoad
 from tests.soak.server import make_server
 from tests.soak.storage import StorageLoad
+from tests.soak.supervised import drawn_holds
 from tests.system import host
 from tests.system.importers import vhci_ports
 from tests.system.stick import STORE
@@ -37,8 +39,8 @@ START_LIMIT_S = 240.0
 RECOVERY_LIMIT_S = 180.0
 END_LIMIT_S = 30.0
 ASK_S = 0.25
-MakeKept = Callable[[str, Mapping[str, str], Mapping[str, str]], Kept]
-"""From the server's HOST, devices' ids and controllers, by name."""
+MakeKept = Callable[[str, Mapping[str, str], Mapping[str, str], Mapping[str, float]], Kept]
+"""From the server's HOST; devices' ids, controllers, and for how long a lost link is held."""
 
 
 @dataclass
@@ -50,6 +52,8 @@ class Plan:
     server: str
     make_kept: MakeKept
     results: Path
+    hold_s: float | None = None
+    """For how long all of them hold a lost link; None leaves that to the seed."""
     only: frozenset[str] = frozenset()
     """Names of the disturbances; all, where it is empty."""
 
@@ -57,7 +61,11 @@ class Plan:
 def soak(plan: Plan) -> dict[str, Any]:
     """Run one; gives the summary, which is written as well. `faults` is empty if all went well."""
     journal = Journal(plan.results / "soak.jsonl")
-    journal.write("begin", seed=plan.seed, seconds=plan.seconds, server=plan.server)
+    names = list(REPLICA_CABLES)
+    holds = drawn_holds(names, plan.seed)
+    if plan.hold_s is not None:
+        holds = dict.fromkeys(names, plan.hold_s)
+    journal.write("begin", seed=plan.seed, seconds=plan.seconds, server=plan.server, hold_s=holds)
     with ExitStack() as stack:
         stack.enter_context(cables())
         devices = stack.enter_context(plugged_in())
@@ -67,7 +75,7 @@ def soak(plan: Plan) -> dict[str, Any]:
         for device in devices.values():
             server.export(device.busid)
         ids = {name: device.id for name, device in devices.items()}
-        kept = plan.make_kept(f"127.0.0.1:{server.port}", ids, REPLICA_CABLES)
+        kept = plan.make_kept(f"127.0.0.1:{server.port}", ids, REPLICA_CABLES, holds)
         empty = leaks.footprint(kept, server.port)
         loads: dict[str, Load] = {}  # they want the scene, which wants them
         rng = random.Random(plan.seed)
@@ -82,18 +90,15 @@ def soak(plan: Plan) -> dict[str, Any]:
             plan.seed,
             lambda: scene.reports("serial"),
         )
-        soaking = _Soaking(plan, scene, journal)
+        soaking = _Soaking(plan, scene, journal, holds)
         kept.start()
-        try:
-            faults = soaking.run()
-        finally:
-            (plan.results / "soak-gadgetip.log").write_text(kept.log())
-            (plan.results / "soak-kernel.log").write_text("\n".join(host.kernel_log()))
+        faults = soaking.run()
         try:
             kept.stop()
         except AssertionError as error:
             faults.append(f"the end: {error}")
         (plan.results / "soak-gadgetip.log").write_text(kept.log())
+        (plan.results / "soak-kernel.log").write_text("\n".join(host.kernel_log()))
         faults += soaking.left_behind(empty)
     summary = soaking.summary(faults)
     (plan.results / "soak.json").write_text(json.dumps(summary, indent=2) + "\n")
@@ -103,8 +108,11 @@ def soak(plan: Plan) -> dict[str, Any]:
 class _Soaking:
     """The middle part: while everything is there."""
 
-    def __init__(self, plan: Plan, scene: Scene, journal: Journal) -> None:
+    def __init__(
+        self, plan: Plan, scene: Scene, journal: Journal, holds: Mapping[str, float]
+    ) -> None:
         self._plan = plan
+        self._holds = holds
         self._scene = scene
         self._journal = journal
         kinds = [d for d in DISTURBANCES if not plan.only or d.name in plan.only]
@@ -113,28 +121,36 @@ class _Soaking:
         self._done = 0
 
     def run(self) -> list[str]:
-        """Start the loads, disturb them, stop them; what was wrong."""
+        """Start, disturb and stop the loads; what was wrong. What fails here is wrong as well."""
         loads = self._scene.loads.values()
         for load in loads:
             load.start()
-        faults = self._wait_until_running(self._scene.names, START_LIMIT_S)
-        if not faults:
-            self._journal.write("all running", after_s=round(time.time() - self._began, 1))
-            settled = leaks.footprint(self._scene.kept, self._scene.server.port)
-            ends = time.time() + self._plan.seconds
-            while time.time() < ends and not faults:
-                faults = self._disturb() or [f for load in loads for f in load.faults]
-            faults = faults or self._wait_until_running(self._scene.names, RECOVERY_LIMIT_S)
+        try:
+            faults = self._disturb_until_the_end()
+        except Exception:
+            faults = [f"the soak itself failed:\n{traceback.format_exc()}"]
         for load in loads:
             load.stop()
-        if not faults:
-            after = leaks.footprint(self._scene.kept, self._scene.server.port)
-            faults = leaks.more(settled, after)
-            faults += [f for load in loads for f in load.faults]
-            faults += leaks.wait_until_nothing_hangs()
+        faults += [fault for load in loads for fault in load.faults]
+        faults += leaks.wait_until_nothing_hangs()
         for fault in faults:
             self._journal.write("FAULT", text=fault)
         return faults
+
+    def _disturb_until_the_end(self) -> list[str]:
+        """What was wrong first; the loads' own faults are theirs to tell."""
+        scene, loads = self._scene, self._scene.loads.values()
+        if faults := self._wait_until_running(scene.names, START_LIMIT_S):
+            return faults
+        self._journal.write("all running", after_s=round(time.time() - self._began, 1))
+        settled = leaks.footprint(scene.kept, scene.server.port)
+        ends = time.time() + self._plan.seconds
+        while time.time() < ends:
+            if (faults := self._disturb()) or any(load.faults for load in loads):
+                return faults
+        if faults := self._wait_until_running(scene.names, RECOVERY_LIMIT_S):
+            return faults
+        return leaks.more(settled, leaks.footprint(scene.kept, scene.server.port))
 
     def left_behind(self, empty: leaks.Footprint) -> list[str]:
         """After the end of whoever kept them: what is still there."""
@@ -156,6 +172,7 @@ class _Soaking:
         return {
             "seed": self._plan.seed,
             "server": self._plan.server,
+            "hold_s": self._holds,
             "seconds": round(time.time() - self._began),
             "disturbances": self._done,
             "recoveries": self._journal.recoveries(),

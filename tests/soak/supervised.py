@@ -5,13 +5,14 @@ life. Its state is asked over its control socket, as `gadgetip status` does.
 """
 
 import json
+import random
 import re
 import signal
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gadgetip.errors import GadgetipError
@@ -24,14 +25,18 @@ from tests.system.attachment import GADGETIP
 RESTART_S = 0.5
 STOP_LIMIT_S = 60.0
 ASK_LIMIT_S = 20.0
+HOLDS_S = (0.0, 2.0, 30.0)
 LOSS = re.compile(r"^(lost|held|backing off|waiting for|parked|stopped)\b|\bbytes\b")
 BYTES = re.compile(r"(\d+) (?:bytes|of them)")
 
 
 def configuration(
-    server: str, devices: Mapping[str, str], cables: Mapping[str, str], hold_s: float
+    server: str,
+    devices: Mapping[str, str],
+    cables: Mapping[str, str],
+    hold_s: Mapping[str, float],
 ) -> str:
-    """The text of a config/1 with an attachment for each device."""
+    """The text of a config/1 with an attachment for each device; those with `hold_s` hold."""
     lines = ['schema = "config/1"']
     for name, identity in devices.items():
         lines += [
@@ -41,16 +46,28 @@ def configuration(
             f'match = {{ id = "{identity}" }}',
             f'udc = "{cables[name]}"',
         ]
-        if hold_s:
-            lines += ['on_loss = "hold"', f"hold_s = {hold_s:g}"]
+        if seconds := hold_s.get(name, 0):
+            lines += ['on_loss = "hold"', f"hold_s = {seconds:g}"]
+        else:
+            lines += ['on_loss = "unplug"']
     return "\n".join(lines) + "\n"
 
 
+def drawn_holds(names: Iterable[str], seed: int) -> dict[str, float]:
+    """Which attachments hold a lost link, and for how many seconds: the seed's choice."""
+    rng = random.Random(f"hold {seed}")
+    return {name: rng.choice(HOLDS_S) for name in names}
+
+
 class Supervised(Kept):
-    """All of them under one supervisor."""
+    """All of them under one supervisor; `hold_s` by name."""
 
     def __init__(
-        self, server: str, devices: Mapping[str, str], cables: Mapping[str, str], hold_s: float = 0
+        self,
+        server: str,
+        devices: Mapping[str, str],
+        cables: Mapping[str, str],
+        hold_s: Mapping[str, float],
     ) -> None:
         self._directory = tempfile.TemporaryDirectory(prefix="soak-")
         file = Path(self._directory.name) / "gadgetip.toml"
