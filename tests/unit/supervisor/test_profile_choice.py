@@ -36,6 +36,8 @@ def test_the_attachment_goes_before_the_profile(tmp_path: Path) -> None:
     assert asked(choose(profile=str(file), hold_s=30.0)) == ("hold", 30.0)
     assert asked(choose(profile=str(file), on_loss="unplug")) == ("unplug", 0)
     assert asked(choose(on_loss="hold", hold_s=3.0)) == ("hold", 3.0)
+    # Alone it says for how long, and not whether.
+    assert asked(choose(hold_s=3.0)) == ("unplug", 0)
     assert choose(profile=str(file)).insists
     assert not choose(on_loss="hold", hold_s=3.0).insists
     with pytest.raises(FileError, match="no profile"):
