@@ -10,6 +10,8 @@ from gadgetip.usb import DescriptorError, InputReports, build_device_file, parse
 from tests.fuzz.draw import Draw
 
 DEVICE = bytes.fromhex("12010002000000406b1d0401120601020301")
+LONG_REPORT = 1024
+MAX_REPORT_DESCRIPTOR = 256
 PIECES = tuple(
     bytes.fromhex(text)
     for text in (
@@ -45,7 +47,7 @@ def run(data: bytes) -> int:
     raw = draw.raw(draw.left) if draw.one_in(4) else _composed(draw)
     for configuration in read_configurations(raw).values():
         assert all(address & 0x0F for address in configuration.endpoints({0: 0, 1: 1}))
-    _let_go(InputReports(raw))
+    _let_go(InputReports(raw[-MAX_REPORT_DESCRIPTOR:]))
     refusal = ""
     try:
         tree = parse_device_file(raw)
@@ -60,7 +62,7 @@ def run(data: bytes) -> int:
 def _let_go(reports: InputReports) -> None:
     for report_id in range(256 if reports.has_ids else 1):
         length = reports.length_of(report_id)
-        if length is not None and length > reports.has_ids:
+        if length is not None and reports.has_ids < length <= LONG_REPORT:
             pressed = bytes((report_id,)) * reports.has_ids + b"\xff" * (length - reports.has_ids)
             neutral = reports.neutral(pressed)
             assert len(neutral) == length
