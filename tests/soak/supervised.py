@@ -27,7 +27,7 @@ STOP_LIMIT_S = 60.0
 ASK_LIMIT_S = 20.0
 HOLDS_S = (0.0, 2.0, 30.0)
 LOSS = re.compile(r"^(lost|held|backing off|waiting for|parked|stopped)\b|\bbytes\b")
-BYTES = re.compile(r"(\d+) (?:bytes|of them)")
+BYTES = re.compile(r"(\d+) bytes")
 
 
 def configuration(
@@ -51,6 +51,14 @@ def configuration(
         else:
             lines += ['on_loss = "unplug"']
     return "\n".join(lines) + "\n"
+
+
+def report_of(at: float, text: str) -> Report | None:
+    """What a line of an attachment's log reports as lost, if it does."""
+    if not LOSS.search(text):
+        return None
+    counts = [int(count) for count in BYTES.findall(text)]
+    return Report(at, text, sum(counts) if counts else None)
 
 
 def drawn_holds(names: Iterable[str], seed: int) -> dict[str, float]:
@@ -111,12 +119,8 @@ class Supervised(Kept):
         }
 
     def reports(self, name: str) -> list[Report]:
-        found = []
-        for at, about, text in list(self._lines):
-            if about == name and LOSS.search(text):
-                counts = [int(count) for count in BYTES.findall(text)]
-                found.append(Report(at, text, sum(counts) if counts else None))
-        return found
+        told = [report_of(at, text) for at, about, text in list(self._lines) if about == name]
+        return [report for report in told if report is not None]
 
     def supervisors(self) -> list[int]:
         process = self._process
