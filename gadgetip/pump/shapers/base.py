@@ -121,10 +121,15 @@ class Shaper(ABC):
     async def resume(self) -> None:
         """The device is back, reset and configured as it was: go on.
 
-        A shaper that does not know better starts anew. Raises `LinkLostError`, and
-        `DeviceChangedError` where it turns out to be another device.
+        A shaper that does not know better starts anew, and says what is lost by that. Raises
+        `LinkLostError`, and `DeviceChangedError` where it turns out to be another device.
         """
         losses = self._losses
+        if self.unconfirmed:
+            self.context.noticed(
+                f"interface {self.sides[0].route.interface}: {self.unconfirmed} bytes from the "
+                "host were under way when the link was lost, and are not sent again"
+            )
         await self.stop()
         self._refuse_lost(losses)
         self.start()
