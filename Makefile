@@ -156,7 +156,7 @@ hostile: setup kernel  ## Every device and server that means harm, not the CI's 
 	$(MACHINE) run --limit $(ENDURANCE_LIMIT) --memory $(MEMORY) -- env GADGETIP_HOSTILE=all \
 		python -m pytest -p no:cacheprovider tests/system/test_hostile.py
 
-.PHONY: fuzz fuzz-quick million soak soak-sessions bench-stubs bench-audio cycles hostile
+.PHONY: fuzz fuzz-quick million soak soak-sessions bench-stubs bench-supervisor bench-audio cycles hostile
 fuzz-quick: setup  ## A minute of fuzzing, as a part of `make test`
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_QUICK_SECONDS)
 
@@ -178,6 +178,10 @@ soak-sessions: setup kernel  ## 500 sessions (SOAK) of each stub leave nothing: 
 bench-stubs: setup kernel  ## Measure the user-space stub against the kernel's
 	$(MACHINE) run --limit $(PERFORMANCE_LIMIT) --memory $(MEMORY) -- \
 		python -m tests.performance.stubs
+
+bench-supervisor: setup kernel  ## Measure from `gadgetip run` to enumerated, from link back to running
+	$(MACHINE) run --limit $(PERFORMANCE_LIMIT) --memory $(MEMORY) -- \
+		python -m tests.performance.supervised
 
 bench-audio: setup kernel  ## Play sound through each stub and count underruns
 	$(MACHINE) run --limit $(PERFORMANCE_LIMIT) --memory $(MEMORY) --qemu $(AUDIO) -- \

@@ -25,6 +25,8 @@ class Word(StrEnum):
     """`text` is a `Traffic` in JSON."""
     LINK_ENDED = "link ended"
     """Where the plan holds the replica the worker goes on, and waits for a `STREAM`."""
+    DEVICE_GONE = "device gone"
+    """The device left its port at the server: nothing to wait for."""
     RESUMED = "resumed"
     REPLACED = "replaced"
     """What came over the new stream is not what the host has."""
@@ -43,7 +45,9 @@ class Message:
     stream: socket.socket | None = field(default=None, compare=False)
 
 
-_WORTH_A_WAIT = frozenset({Word.ENDED, Word.LINK_ENDED, Word.REPLACED, Word.RESUMED})
+_WORTH_A_WAIT = frozenset(
+    {Word.ENDED, Word.LINK_ENDED, Word.DEVICE_GONE, Word.REPLACED, Word.RESUMED}
+)
 
 
 def channel() -> tuple["Channel", "Channel"]:

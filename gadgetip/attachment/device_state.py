@@ -126,9 +126,21 @@ class DeviceState:
         for interface in self._active.interfaces:
             chosen = self._settings.get(interface, 0)
             if alternate := self._active.frozen.get(interface, chosen):
-                await self._choose_at_device(interface, alternate)
+                await self._restore_setting(interface, alternate)
         if self._held is not None:
             await self._held.restore()
+
+    async def _restore_setting(self, interface: int, alternate: int) -> None:
+        # Its endpoints run on: they must not be used in another setting.
+        try:
+            await self._urbs.control(
+                SetupPacket.set_interface(interface, alternate),
+                limit_s=self._plan.control_limit_s,
+            )
+        except (StallError, ControlTimeoutError) as error:
+            raise DeviceChangedError(
+                f"it does not take setting {alternate} of interface {interface}: {error}"
+            ) from None
 
     async def settings_chosen(self) -> None:
         """FunctionFS: the host chose the default setting of an interface; which one is not told."""

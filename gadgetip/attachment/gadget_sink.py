@@ -211,7 +211,7 @@ def _build_and_keep(
         raise DeviceUnpluggedError(
             f"the device that came back is not the one that the host has: {ending.text}"
         )
-    if ending.word is not Word.LINK_ENDED:
+    if ending.word not in {Word.LINK_ENDED, Word.DEVICE_GONE}:
         raise GadgetipError(ending.text)
     if "does not answer" in ending.text:
         raise LinkLostError(f"{imported.address}: {ending.text}")

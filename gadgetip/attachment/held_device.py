@@ -37,6 +37,11 @@ class HeldInput:
         self._is_boot = False
         self._last: dict[int, bytes] = {}
 
+    def configured(self) -> None:
+        """The device begins anew, in the report protocol (HID 1.11, 7.2.6)."""
+        self._is_boot = False
+        self._last.clear()
+
     def described(self, descriptor: bytes) -> None:
         """The host has read the report descriptor."""
         self._reports = InputReports(descriptor)
@@ -86,6 +91,8 @@ class HeldDevice:
     def configured(self, planned: PlannedConfiguration) -> None:
         """The host has chosen a configuration, which is about to start."""
         self._requests.forget()
+        for held in self._inputs.values():
+            held.configured()
         self._addresses = {
             route.address: route.interface
             for routes in planned.routes.values()

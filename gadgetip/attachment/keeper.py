@@ -129,8 +129,7 @@ class Keeper:
                 on_ready()
             return await self._ending
         finally:
-            if self._recalling is not None:
-                self._recalling.cancel()
+            self._give_up_recalling()
             # When the loop closes, SIGTERM and SIGHUP have their default action again: to kill.
             signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
 
@@ -153,7 +152,7 @@ class Keeper:
         elif message.word is Word.TRAFFIC:
             if (traffic := parse_traffic(message.text)) is not None:
                 self._listener.traffic(traffic)
-        elif message.word is Word.LINK_ENDED and self._recall is not None:
+        elif message.word is Word.LINK_ENDED and self._recall is not None and not self._stopping:
             self._hold(self._recall, message.text)
         elif message.word is Word.RESUMED:
             self._resumed()
@@ -163,6 +162,7 @@ class Keeper:
     def _hold(self, recall: Recall, reason: str) -> None:
         """Look for the device; the limit counts from the first loss until the host may go on."""
         loop = asyncio.get_running_loop()
+        self._give_up_recalling()  # it was lost again before the host could go on
         if self._lost_at is None:
             self._lost_at = loop.time()
             self._listener.held(reason, recall.limit_s)
@@ -184,10 +184,13 @@ class Keeper:
         if error is not None:
             self._ending.set_exception(error)
 
-    def _resumed(self) -> None:
+    def _give_up_recalling(self) -> None:
         if self._recalling is not None:
             self._recalling.cancel()
             self._recalling = None
+
+    def _resumed(self) -> None:
+        self._give_up_recalling()
         if self._lost_at is not None:
             self._listener.resumed(asyncio.get_running_loop().time() - self._lost_at)
             self._lost_at = None
@@ -195,6 +198,7 @@ class Keeper:
     def _stop(self) -> None:
         if not self._stopping:
             self._stopping = True
+            self._give_up_recalling()
             self._worker.channel.send(Word.STOP)
             asyncio.get_running_loop().call_later(STOP_LIMIT_S, self._end, None)
 

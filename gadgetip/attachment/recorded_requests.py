@@ -2,8 +2,9 @@
 
 A device that is imported anew has been reset: a serial adapter runs at its default rate again, a
 keyboard's lights are out. The host does not know, so what it had asked for is asked once more. Only
-requests that *set* something are kept, and of each setting the last one; in what sequence, tells
-the first time that each was made. One that *does* something (a purge, a break) is not repeated.
+requests that *set* something are kept, and of each setting the last one, in the sequence in which
+these were made: settings may overlap, and the last one counts. One that *does* something (a purge,
+a break) is not repeated.
 
 What a setting is, is in tables: of the HID and CDC specifications for their classes, of Linux's
 drivers (drivers/usb/serial) for the adapters of known makers. Requests that none of them knows are
@@ -50,6 +51,12 @@ _REGISTERS: dict[int, frozenset[int]] = {
 }
 """Those that write registers: wValue says which."""
 
+_RESETS: dict[int, frozenset[tuple[int, int]]] = {
+    # pl2303.c, pl2303_open: reset of the data pipes, of the older chips and of the HXN
+    _PL2303: frozenset({(0x01, 8), (0x01, 9), (0x80, 7)}),
+}
+"""Registers (request, wValue) that throw data away when they are written."""
+
 MAX_RECORDED = 256
 MAX_DATA_BYTES = 4096
 
@@ -68,7 +75,7 @@ class RecordedRequests:
         key = self._key(setup)
         if key is None or len(data) > MAX_DATA_BYTES:
             return
-        before = self._settings.get(key)
+        before = self._settings.pop(key, None)
         if before is None and len(self._settings) >= MAX_RECORDED:
             return
         if before is not None and self._is_masked(setup):
@@ -108,7 +115,8 @@ class RecordedRequests:
         port = setup.wIndex & 0xFF if self._ports > 1 else 0
         if request in _ONE_VALUE.get(maker, ()) or self._is_masked(setup):
             return (setup.bmRequestType, request, port)
-        if request in _REGISTERS.get(maker, ()):
+        resets = (request, setup.wValue) in _RESETS.get(maker, ())
+        if request in _REGISTERS.get(maker, ()) and not resets:
             return (setup.bmRequestType, request, setup.wValue)
         return None
 

@@ -9,6 +9,9 @@ from gadgetip.attachment.listener import Traffic
 from gadgetip.link import connection_info
 from gadgetip.pump import EndpointStatistics
 
+MAX_ROUND_TRIP_S = 2**32 / 1e6
+"""The kernel counts it in microseconds, in 32 bits."""
+
 
 def count_traffic(statistics: Mapping[int, EndpointStatistics], stream: socket.socket) -> Traffic:
     """Add the endpoints up, by their bEndpointAddress, and ask the kernel for the round trip."""
@@ -42,7 +45,9 @@ def parse_traffic(text: str) -> Traffic | None:
     if not isinstance(values, dict) or set(values) != names:
         return None
     round_trip_s = values.pop("round_trip_s")
-    if not (round_trip_s is None or type(round_trip_s) in (int, float)):
+    if round_trip_s is not None and (
+        type(round_trip_s) not in (int, float) or not 0 <= round_trip_s <= MAX_ROUND_TRIP_S
+    ):
         return None
     if not all(type(value) is int and value >= 0 for value in values.values()):
         return None

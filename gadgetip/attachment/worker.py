@@ -134,6 +134,8 @@ class Worker:
         if self._held is None:
             self._end(Word.LINK_ENDED, reason)
             return
+        if self._ended.is_set():
+            return
         self._linked.clear()
         self._urbs.stream.close()  # the server may be waiting for that, to give the device again
         self._held.link_lost()
@@ -141,7 +143,7 @@ class Worker:
 
     def device_gone(self) -> None:
         """The device left its port; the stream will end as well."""
-        self._end(Word.LINK_ENDED, "the server says that the device is gone")
+        self._end(Word.DEVICE_GONE, "the server says that the device is gone")
 
     def noticed(self, text: str) -> None:
         """Pass a notice on to the people at the keeper's terminal."""
@@ -180,7 +182,11 @@ class Worker:
 
     def _overdue(self, work: _Request) -> None:
         """Stall a request that waits for a lost link: its host will not wait for ever."""
-        if not self._linked.is_set() and not work.answer.done():
+        if work.answer.done():
+            return
+        if self._linked.is_set():  # it waits for something else, but the link may be lost yet
+            self._loop.call_later(self._plan.control_limit_s, self._overdue, work)
+        else:
             work.answer.set_exception(GadgetipError("the link to the server is lost"))
 
     async def _follow(self) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import sys
 
 import click
 
 from gadgetip.cli.output import Output, common_options, safe
 from gadgetip.errors import PrerequisiteError
+from gadgetip.service.journal import INFO, NAME_FIELD, Journal
 from gadgetip.supervisor.config import CONFIG_FILE
 from gadgetip.supervisor.daemon import Daemon
 
@@ -33,14 +35,28 @@ def run(output: Output) -> None:
             "with --config"
         )
 
-    def log(name: str, text: str) -> None:
-        # Whoever read our output may have gone; that is no reason to stop.
-        with contextlib.suppress(OSError):
-            click.echo(safe(f"{name}: {text}" if name else text), err=True)
-            output.event("log", attachment=name or None, text=text)
+    lines = Lines(output, Journal.behind(sys.stderr))
 
     async def supervise() -> None:
-        await Daemon(file.absolute(), log).run()
+        await Daemon(file.absolute(), lines).run()
 
     asyncio.run(supervise())
     output.event("stopped")
+
+
+class Lines:
+    """Each line goes to the journal with the attachment's name as a field, or to standard error."""
+
+    def __init__(self, output: Output, journal: Journal | None) -> None:
+        self._output = output
+        self._journal = journal
+
+    def __call__(self, name: str, text: str) -> None:
+        """Log a line; `name` is "" for what is the supervisor's own."""
+        line = safe(f"{name}: {text}" if name else text)
+        fields = {NAME_FIELD: name} if name else {}
+        # Whoever read our output may have gone; that is no reason to stop.
+        with contextlib.suppress(OSError):
+            if self._journal is None or not self._journal.send(line, INFO, **fields):
+                click.echo(line, err=True)
+            self._output.event("log", attachment=name or None, text=text)

@@ -41,13 +41,12 @@ def plan_hold(
     if wishes.on_loss != "hold":
         return None
     kinds: dict[int, Holdable] = {}
-    planned = tuple(planned)
-    kept = {interface for each in planned for interface in each.interfaces}
-    for configuration in tree.configurations:
-        for number, settings in configuration.interfaces.items():
-            if number in kept:
-                kinds[number] = _kind(tree, configuration, settings[0])
     for each in planned:
+        configuration = next(c for c in tree.configurations if c.value == each.value)
+        for number in each.interfaces:
+            kind = _kind(tree, configuration, configuration.interfaces[number][0])
+            # What differs between configurations is known by its number no more.
+            kinds[number] = kind if kinds.get(number, kind) is kind else Holdable.OTHER
         for routes in each.routes.values():
             for route in routes:
                 if kinds.get(route.interface) is Holdable.STORAGE and (

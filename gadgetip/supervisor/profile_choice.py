@@ -21,7 +21,7 @@ def profile_of(
     profile = choose_profile(configured.profile, facts)
     if configured.on_loss == "unplug":
         profile = profile.held_for(0)
-    elif configured.hold_s is not None:
+    elif configured.hold_s is not None and "hold" in {configured.on_loss, profile.link.on_loss}:
         profile = profile.held_for(configured.hold_s)
     chosen(profile)
     return profile

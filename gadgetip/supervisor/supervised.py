@@ -89,12 +89,20 @@ class Supervised:
 
 
 def _worker_of(pid: int) -> int | None:
-    """The child of an attachment process, where it has one just now."""
+    """The forked child of an attachment process, where it has one just now.
+
+    It may also have one that unmounts something, or loads a module: that has another command line.
+    """
     try:
+        own = _command_line(str(pid))
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return next((int(child) for child in children if _command_line(child) == own), None)
     except OSError:
         return None
-    return int(children[0]) if children else None
+
+
+def _command_line(pid: str) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def backoff_of(settings: Settings) -> Backoff:

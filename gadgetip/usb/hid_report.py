@@ -7,7 +7,7 @@ nothing moves. That is the *neutral* report, made from the last one that was sen
 * an array holds the numbers of what is pressed: 0, which is no number of a key;
 * a variable that is relative (a mouse's movement, a wheel) moves by 0;
 * a variable of one bit, and whatever is on the pages of keys and buttons, is off;
-* a variable with a null state (a hat switch) takes a value outside its range;
+* what has a null state (a hat switch) takes a value outside its range, if there is one;
 * any other absolute variable (where a pen is on its tablet) stays where it was;
 * padding stays as it was.
 
@@ -75,10 +75,11 @@ class InputReports:
         head = 8 * self.has_ids
         value = int.from_bytes(report, "little")
         for each in self._fields.get(report_id, ()):
-            for index in range(each.count):
-                at = head + each.offset + index * each.size
-                mask = ((1 << each.size) - 1) << at
-                value = value & ~mask | each.neutral << at
+            # All values of a field at once: one by one a long report takes quadratic time.
+            at = head + each.offset
+            every = (1 << each.size * each.count) - 1
+            neutral = each.neutral and each.neutral * (every // ((1 << each.size) - 1))
+            value = value & ~(every << at) | neutral << at
         return value.to_bytes(len(report), "little")
 
     def _read(self, descriptor: bytes) -> None:
@@ -110,7 +111,7 @@ class InputReports:
             return
         self._bits[state.report_id] = offset + bits
         neutral = _neutral(state, flags)
-        if neutral is not None and state.size:
+        if neutral is not None and bits:
             field = _Field(offset, state.size, state.count, neutral & (1 << state.size) - 1)
             self._fields.setdefault(state.report_id, []).append(field)
 
@@ -119,14 +120,23 @@ def _neutral(state: _Globals, flags: int) -> int | None:
     """What each value of a field is when nothing is pressed; None: as it was."""
     if flags & _CONSTANT:
         return None
-    if not flags & _VARIABLE or flags & _RELATIVE:
-        return 0
     if state.size == 1 or state.page in {_KEYBOARD_PAGE, _BUTTON_PAGE}:
         return 0
-    if flags & _NULL_STATE:
-        above = state.logical_maximum + 1
-        return above if above < 1 << state.size else state.logical_minimum - 1
-    return None
+    if flags & _VARIABLE and flags & _RELATIVE:
+        return 0
+    outside = _outside(state) if flags & _NULL_STATE else None
+    return outside if outside is not None or flags & _VARIABLE else 0
+
+
+def _outside(state: _Globals) -> int | None:
+    """A value beyond the logical range; None where every value is in it."""
+    low, high = state.logical_minimum, state.logical_maximum
+    # What has a negative minimum is in two's complement (HID 1.11, 6.2.2.7).
+    sign = 1 << state.size >> 1 if low < 0 else 0
+    first, last = -sign, (1 << state.size) - 1 - sign
+    if first <= high + 1 <= last:
+        return high + 1
+    return low - 1 if first <= low - 1 <= last else None
 
 
 def _changed(state: _Globals, tag: int, data: bytes) -> _Globals:

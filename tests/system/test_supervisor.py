@@ -96,6 +96,8 @@ def test_from_the_configuration_to_running(supervising: Supervising, stick: Stic
     assert (running["host_configured"], running["speed"]) == (True, "high-speed")
     assert (running["backend"], running["device"]) == ("functionfs", "SanDisk Ultra")
     assert is_alive(running["worker_pid"])
+    # It forks, so it must have no other thread.
+    assert "Threads:\t1\n" in Path(f"/proc/{supervising.process.pid}/status").read_text()
     rival = supervising.wait_for("rival", "waiting for controller")
     assert rival["reason"] == f"stick has {UDC}"
     attached = supervising.wait_for("board", "running")
@@ -177,11 +179,10 @@ def test_the_server_is_restarted(
 def test_the_worker_is_killed(supervising: Supervising) -> None:
     before = supervising.wait_for("stick", "running")
     os.kill(before["worker_pid"], signal.SIGKILL)
-    after = supervising.wait_for(
-        "stick", "running", lambda now: now["worker_pid"] not in {None, before["worker_pid"]}
-    )
+    again = before["restarts"] + 1
+    after = supervising.wait_for("stick", "running", lambda now: now["restarts"] == again)
     assert after["pid"] == before["pid"]
-    assert after["restarts"] == before["restarts"] + 1
+    assert after["worker_pid"] not in {None, before["worker_pid"]}
     log = [line["text"] for line in supervising.ask("log", name="stick")["lines"]]
     assert "lost: the worker died: killed by SIGKILL" in log
 

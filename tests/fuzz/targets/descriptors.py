@@ -2,13 +2,16 @@
 
 Read, or refused with a `DescriptorError` of one line; and what is read is built again byte by byte.
 The user-space stub reads the same bytes leniently: it refuses nothing and finds no endpoint 0.
+As a HID report descriptor they make a neutral report that stays one, and keeps its length and id.
 """
 
 from gadgetip.server.userspace.endpoints import read_configurations
-from gadgetip.usb import DescriptorError, build_device_file, parse_device_file
+from gadgetip.usb import DescriptorError, InputReports, build_device_file, parse_device_file
 from tests.fuzz.draw import Draw
 
 DEVICE = bytes.fromhex("12010002000000406b1d0401120601020301")
+LONG_REPORT = 1024
+MAX_REPORT_DESCRIPTOR = 256
 PIECES = tuple(
     bytes.fromhex(text)
     for text in (
@@ -31,6 +34,9 @@ PIECES = tuple(
         "0000",
         "0102",
         "ff0400",
+        "050719e029e715002501750195088102",
+        "85019506750815002565050719002965 8100",
+        "0501150025077504950181427504950181 03",
     )
 )
 
@@ -41,6 +47,7 @@ def run(data: bytes) -> int:
     raw = draw.raw(draw.left) if draw.one_in(4) else _composed(draw)
     for configuration in read_configurations(raw).values():
         assert all(address & 0x0F for address in configuration.endpoints({0: 0, 1: 1}))
+    _let_go(InputReports(raw[-MAX_REPORT_DESCRIPTOR:]))
     refusal = ""
     try:
         tree = parse_device_file(raw)
@@ -50,6 +57,17 @@ def run(data: bytes) -> int:
         assert build_device_file(tree) == raw
     assert refusal.isprintable()
     return 1
+
+
+def _let_go(reports: InputReports) -> None:
+    for report_id in range(256 if reports.has_ids else 1):
+        length = reports.length_of(report_id)
+        if length is not None and reports.has_ids < length <= LONG_REPORT:
+            pressed = bytes((report_id,)) * reports.has_ids + b"\xff" * (length - reports.has_ids)
+            neutral = reports.neutral(pressed)
+            assert len(neutral) == length
+            assert reports.id_of(neutral) == report_id
+            assert reports.neutral(neutral) == neutral
 
 
 def _composed(draw: Draw) -> bytes:

@@ -1,3 +1,5 @@
+import select
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from gadgetip.attachment import channel as channel_module
 from gadgetip.attachment.channel import Channel, Message, Word, channel
+from tests.unit.pump.stub import tcp_pair
 
 
 @pytest.fixture
@@ -51,7 +54,9 @@ def test_the_end_of_the_other_is_heard(ends: tuple[Channel, Channel]) -> None:
     keeper.send(Word.STOP)  # nobody is there: no error either
 
 
-@pytest.mark.parametrize("word", [Word.ENDED, Word.LINK_ENDED])
+@pytest.mark.parametrize(
+    "word", [Word.ENDED, Word.LINK_ENDED, Word.DEVICE_GONE, Word.REPLACED, Word.RESUMED]
+)
 def test_how_it_ended_is_worth_a_wait(ends: tuple[Channel, Channel], word: Word) -> None:
     keeper, worker = ends
     for _ in range(1000):
@@ -88,3 +93,43 @@ def test_a_reader_that_is_stuck_does_not_stop_the_writer(ends: tuple[Channel, Ch
     for _ in range(10_000):
         worker.send(Word.NOTICE, "x" * 4096)
     assert keeper.receive() == Message(Word.NOTICE, "x" * 4096)
+
+
+def test_a_stream_is_handed_over(ends: tuple[Channel, Channel]) -> None:
+    keeper, worker = ends
+    ours, theirs = tcp_pair()
+    peer = ours.getpeername()
+    keeper.send(Word.NOTICE, "before")
+    keeper.send_stream(ours, "its devid")
+    keeper.send(Word.NOTICE, "behind")
+    ours.close()
+    assert worker.receive() == Message(Word.NOTICE, "before")
+    message = worker.receive()
+    assert message == Message(Word.STREAM, "its devid")
+    assert message.stream is not None
+    assert worker.receive() == Message(Word.NOTICE, "behind")
+    with message.stream as stream, theirs:
+        assert stream.getpeername() == peer
+        assert (stream.family, stream.type) == (socket.AF_INET, socket.SOCK_STREAM)
+        stream.send(b"over")
+        select.select([theirs], [], [], 5)
+        assert theirs.recv(9) == b"over"
+
+
+def test_a_worker_that_is_gone_loses_it(ends: tuple[Channel, Channel]) -> None:
+    keeper, worker = ends
+    worker.close()
+    ours, theirs = tcp_pair()
+    with ours, theirs:
+        keeper.send_stream(ours, "its devid")
+        assert ours.fileno() >= 0
+
+
+def test_a_worker_that_is_stuck_loses_it_and_the_keeper_goes_on(
+    ends: tuple[Channel, Channel],
+) -> None:
+    keeper, _ = ends
+    ours, theirs = tcp_pair()
+    with ours, theirs:
+        for _ in range(10_000):
+            keeper.send_stream(ours, "x" * 4000)

@@ -10,10 +10,10 @@ import pytest
 
 from gadgetip.attachment.device_state import DeviceState
 from gadgetip.errors import GadgetipError
-from gadgetip.gadget import Plan
+from gadgetip.gadget import Plan, PlannedConfiguration
 from gadgetip.gadget.udc_models import DUMMY_HCD
 from gadgetip.profiles import IdentityWishes, InterfaceWish
-from gadgetip.pump import EndpointRoute, StallError
+from gadgetip.pump import DeviceChangedError, EndpointRoute, StallError
 from gadgetip.usb import SetupPacket, parse_string_descriptor
 from tests.unit.gadget.devices import HS_STICK, emulated
 from tests.unit.gadget.planning import STOCK, functionfs, plan, wishing
@@ -27,6 +27,9 @@ class World:
         self.notices: list[str] = []
         self.reset_seen = False
         self.stalled = False
+        self.stalls: list[object] = []
+        """The control requests, as the log has them, that the device refuses."""
+        self.noted: list[int] = []
         self.chosen = 0
         self.udc = "udc"
         self.endpoints = self
@@ -47,7 +50,7 @@ class World:
         self.log.append(
             ("control", setup.bmRequestType, setup.bRequest, setup.wValue, setup.wIndex)
         )
-        if self.stalled:
+        if self.stalled or self.log[-1] in self.stalls:
             raise StallError(-32)
         return data
 
@@ -59,6 +62,19 @@ class World:
 
     async def start(self, routes: tuple[EndpointRoute, ...]) -> None:
         self.log.append(("start", [(r.interface, r.alternate, r.address) for r in routes]))
+
+    # As a `HeldDevice`, where a test makes it one.
+
+    def configured(self, planned: PlannedConfiguration) -> None:
+        assert planned.value == 1
+        self.noted.clear()
+
+    def note(self, setup: SetupPacket, data: bytes, answer: bytes) -> None:
+        assert data == answer  # as this device answers
+        self.noted.append(setup.bRequest)
+
+    async def restore(self) -> None:
+        self.log += [("held", request) for request in self.noted]
 
     def taken(self) -> list[object]:
         log, self.log = self.log, []
@@ -232,3 +248,76 @@ def test_a_lower_speed_than_planned_is_warned_of(world: Make) -> None:
     (notice,) = it.notices
     assert "at 12 Mbit/s the packets of " in notice
     assert "another size" in notice
+
+
+# --- a device that was imported anew ----------------------------------------------------------
+
+
+def test_a_device_is_brought_to_where_the_host_left_it(world: Make) -> None:
+    it = world(gadgetfs_plan("four-settings-one-address"))
+    request(it, SetupPacket.set_configuration(1))
+    request(it, SetupPacket.set_interface(0, 3))
+    it.taken()
+    run(it.state.restore())
+    assert it.taken() == [configured(1), chosen(0, 3)]  # and what runs is the pump's
+
+
+def test_the_default_settings_need_no_word(world: Make) -> None:
+    it = world(gadgetfs_plan("four-settings-one-address"))
+    request(it, SetupPacket.set_configuration(1))
+    request(it, SetupPacket.set_interface(0, 3))
+    request(it, SetupPacket.set_interface(0, 0))
+    it.taken()
+    run(it.state.restore())
+    assert it.taken() == [configured(1)]
+
+
+def test_a_frozen_setting_is_chosen_again(world: Make) -> None:
+    it = world(gadgetfs_plan("alternate-setting-five", InterfaceWish(0, alternate_setting=5)))
+    request(it, SetupPacket.set_configuration(1))
+    it.taken()
+    run(it.state.restore())
+    assert it.taken() == [configured(1), chosen(0, 5)]
+
+
+def test_the_second_of_two_configurations_is_restored(world: Make) -> None:
+    it = world(functionfs(emulated("two-configurations")))
+    run(it.state.configure(2))
+    it.taken()
+    run(it.state.restore())
+    assert it.taken() == [configured(2)]
+
+
+@pytest.mark.parametrize("steps", [(), ("configure", "disabled"), ("configure", "deconfigured")])
+def test_what_the_host_does_not_use_is_as_it_was(world: Make, steps: tuple[str, ...]) -> None:
+    """A device needs a configuration again where it had one, and nothing more."""
+    it = world(functionfs(HS_STICK))
+    if "configure" in steps:
+        run(it.state.configure(1))
+    if "disabled" in steps:
+        run(it.state.disabled())
+    if "deconfigured" in steps:
+        run(it.state.configure(0))
+    it.taken()
+    run(it.state.restore())
+    assert it.taken() == [configured(0 if "deconfigured" in steps else 1)]
+
+
+@pytest.mark.parametrize("refused", [configured(1), chosen(0, 3)])
+def test_a_device_that_does_not_get_there_is_another_one(world: Make, refused: object) -> None:
+    it = world(gadgetfs_plan("four-settings-one-address"))
+    request(it, SetupPacket.set_configuration(1))
+    request(it, SetupPacket.set_interface(0, 3))
+    it.stalls = [refused]
+    with pytest.raises(DeviceChangedError, match="it does not take"):
+        run(it.state.restore())
+
+
+def test_what_the_host_asks_for_is_noted_and_restored_last(world: Make) -> None:
+    it = world(gadgetfs_plan("cdc-acm"))
+    it.state._held = cast("Any", it)
+    request(it, SetupPacket.set_configuration(1))
+    request(it, SetupPacket(0x21, 0x20, 0, 0, 7))
+    it.taken()
+    run(it.state.restore())
+    assert it.taken() == [configured(1), ("held", 0x20)]

@@ -1,6 +1,7 @@
 """The commands that talk to the supervisor; what it answers is scripted."""
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gadgetip.cli import supervisor_client
+from gadgetip.cli.output import Output
+from gadgetip.cli.run import Lines
 from gadgetip.cli.status_text import duration, row, size
 from gadgetip.errors import GadgetipError
 from gadgetip.service.control import Service
+from gadgetip.service.journal import Journal
 
 from .running import Command
 
@@ -161,6 +165,23 @@ def test_without_a_configuration(
         run = gadgetip(*arguments, str(tmp_path / "bad.toml"), *["run"][: 2 - len(arguments)])
         assert run.status == 1
         assert "bad.toml:3: [supervisor] has no key poll: did you mean poll_ms?" in run.err
+
+
+def test_lines_for_the_journal_and_without_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journal:
+        journal.bind(str(tmp_path / "socket"))
+        Lines(Output(), Journal(str(tmp_path / "socket")))("stick", "lost\x1b[2J: gone")
+        entry = journal.recv(4096)
+    assert b"MESSAGE=stick: lost\\x1b[2J: gone\n" in entry
+    assert b"GADGETIP_NAME=stick\n" in entry
+    assert capsys.readouterr().err == ""
+    for lines in (Lines(Output(), None), Lines(Output(), Journal(str(tmp_path / "none")))):
+        lines("", "the configuration was read again")
+        assert capsys.readouterr().err == "the configuration was read again\n"
+    Lines(Output(json=True), None)("stick", "bound")
+    assert json.loads(capsys.readouterr().out)["attachment"] == "stick"
 
 
 @pytest.mark.parametrize(

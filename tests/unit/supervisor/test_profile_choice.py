@@ -25,12 +25,20 @@ def choose(**wishes: object) -> LinkWishes:
     return profile.link
 
 
+def asked(link: LinkWishes) -> tuple[str, float]:
+    return link.on_loss, link.hold_s
+
+
 def test_the_attachment_goes_before_the_profile(tmp_path: Path) -> None:
     file = tmp_path / "own.toml"
     file.write_text('schema = "profile/1"\nname = "own"\n[link]\non_loss = "hold"\nhold_s = 5\n')
-    assert choose(profile=str(file)) == LinkWishes("hold", 5)
-    assert choose(profile=str(file), hold_s=30.0) == LinkWishes("hold", 30.0)
-    assert choose(profile=str(file), on_loss="unplug") == LinkWishes("unplug", 5)
-    assert choose(on_loss="hold", hold_s=3.0) == LinkWishes("hold", 3.0)
+    assert asked(choose(profile=str(file))) == ("hold", 5)
+    assert asked(choose(profile=str(file), hold_s=30.0)) == ("hold", 30.0)
+    assert asked(choose(profile=str(file), on_loss="unplug")) == ("unplug", 0)
+    assert asked(choose(on_loss="hold", hold_s=3.0)) == ("hold", 3.0)
+    # Alone it says for how long, and not whether.
+    assert asked(choose(hold_s=3.0)) == ("unplug", 0)
+    assert choose(profile=str(file)).insists
+    assert not choose(on_loss="hold", hold_s=3.0).insists
     with pytest.raises(FileError, match="no profile"):
         choose(profile="none-of-this-name")

@@ -105,3 +105,13 @@ CONFIGURATIONS = {
     "webcam": WEBCAM,
     "microphone": MICROPHONE,
 }
+
+KEYBOARD_AND_MOUSE = bytes.fromhex(
+    "05010906a1018501"  # a keyboard, report id 1
+    "050719e029e71500250175019508 8102"
+    "950575081500256505071900 2965 8100c0"
+    "05010902a1018502"  # a mouse, report id 2
+    "05091901290315002501950375018102 95017505 8103"
+    "0501093009311581257f75089502 8106c0"
+)
+"""A report descriptor with a report id each for the keys and for the mouse."""
