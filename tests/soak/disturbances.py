@@ -21,6 +21,8 @@ class Disturbance(ABC):
     is_crash = False
     keeps_link = False
     """The attachment must not lose its device: the same worker carries on."""
+    breaks_link = False
+    """The attachment must notice: it has been running since a later time than the disturbance."""
     longest_s = 0.0
     """Between doing and undoing, at most."""
 
@@ -62,6 +64,8 @@ def _local_ports(scene: Scene, target: str) -> list[str]:
 class CutConnection(Disturbance):
     """RST on the connection of one device (SOCK_DESTROY)."""
 
+    breaks_link = True
+
     def do(self, scene: Scene, target: str) -> None:
         for port in _local_ports(scene, target):
             command = ["ss", "-K", "sport", "=", f":{port}", "dport", "=", f":{scene.server.port}"]
@@ -71,6 +75,7 @@ class CutConnection(Disturbance):
 class CutAllConnections(Disturbance):
     """RST on all of them, at the server's end."""
 
+    breaks_link = True
     hits_all = True
 
     def do(self, scene: Scene, target: str) -> None:
@@ -101,6 +106,7 @@ class KillServer(RestartServer):
 class Replug(Disturbance):
     """Out of its port and in again."""
 
+    breaks_link = True
     longest_s = 5.0
 
     def do(self, scene: Scene, target: str) -> None:
@@ -126,6 +132,7 @@ class Move(Replug):
 class KillWorker(Disturbance):
     """kill -9 of the process that carries the traffic."""
 
+    breaks_link = True
     is_crash = True
 
     def do(self, scene: Scene, target: str) -> None:
@@ -136,6 +143,7 @@ class KillWorker(Disturbance):
 class KillAttachment(Disturbance):
     """kill -9 of the attachment's own process."""
 
+    breaks_link = True
     is_crash = True
 
     def do(self, scene: Scene, target: str) -> None:
@@ -146,6 +154,7 @@ class KillAttachment(Disturbance):
 class KillSupervisor(Disturbance):
     """kill -9 of the process that keeps all of them."""
 
+    breaks_link = True
     hits_all = True
 
     def possible(self, scene: Scene) -> bool:

@@ -188,10 +188,11 @@ class _Soaking:
         time.sleep(drawn.pause_s)  # the loads go on meanwhile: this is what the soak is
         hit = self._scene.names if drawn.disturbance.hits_all else [drawn.target]
         workers = self._workers(hit)
+        began = time.time() if drawn.disturbance.breaks_link else 0.0
         self._do(drawn, hit)
         self._done += 1
         undone = time.time()
-        faults = self._wait_until_running(hit, RECOVERY_LIMIT_S)
+        faults = self._wait_until_running(hit, RECOVERY_LIMIT_S, began)
         if faults:
             return [f"after {drawn.disturbance.name} of {', '.join(hit)}: {f}" for f in faults]
         self._journal.recovered(drawn.disturbance.name, time.time() - undone, target=hit)
@@ -214,16 +215,19 @@ class _Soaking:
         shown = self._scene.kept.shown()
         return [shown[name].worker_pid if name in shown else None for name in names]
 
-    def _wait_until_running(self, names: list[str], limit_s: float) -> list[str]:
-        """Until these run and their loads get on; otherwise the state of everything."""
+    def _wait_until_running(
+        self, names: list[str], limit_s: float, since: float = 0.0
+    ) -> list[str]:
+        """Until these run, since later than that, and get on; otherwise the state of everything."""
         before = {name: self._scene.loads[name].progress() for name in names}
         shown: dict[str, Shown] = {}
 
         def running() -> bool:
             nonlocal shown
             shown = self._scene.kept.shown()
-            states = [shown[name].state if name in shown else "" for name in names]
-            return all(state == RUNNING for state in states) and all(
+            found = [shown[name] for name in names if name in shown]
+            at_work = [each for each in found if each.state == RUNNING and each.since >= since]
+            return len(at_work) == len(names) and all(
                 now > was
                 for name in names
                 for was, now in zip(before[name], self._scene.loads[name].progress(), strict=True)
