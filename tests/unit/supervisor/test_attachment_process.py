@@ -17,7 +17,7 @@ from gadgetip.supervisor.attachment_process import AttachmentProcess
 from gadgetip.supervisor.leash import Leash
 from gadgetip.supervisor.messages import Message, News
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 class Heard:
