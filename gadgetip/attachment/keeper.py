@@ -30,7 +30,7 @@ READY_LIMIT_S = 20.0
 STOP_LIMIT_S = 6.0
 LEAVE_LIMIT_S = 2.0
 RESUME_LIMIT_S = 5.0
-"""What a device that was imported just in time has to be brought back, past the limit if need be."""
+"""What a device that was imported in time has to be brought back, past the limit if need be."""
 
 
 class WorkerProcess:
