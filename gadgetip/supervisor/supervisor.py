@@ -185,7 +185,7 @@ class Supervisor:
         busy = {each.record.udc for each in self._leaving if each.record.udc is not None}
         controllers = self._controllers(frozenset(current.values()) | busy)
         answers = assign(wishes, controllers, current)
-        # What is on a controller is not announced by the kernel.
+        # That a gadget goes is announced too early: its controller is not free yet.
         in_the_way = any(each.foreign for each in controllers)
         if self._look_again is None and in_the_way and any(a.reason for a in answers.values()):
             self._look_again = self._loop.call_later(FOREIGN_POLL_S, self._look)

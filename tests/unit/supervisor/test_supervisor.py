@@ -182,7 +182,7 @@ def test_a_controller_that_goes_and_comes(play: Callable[..., None]) -> None:
         world.controllers.append(Controller("u1", "gadget g1"))
         world.supervisor.controllers_changed()
         assert world.reason("a") == "u1 is in use by gadget g1: remove that"
-        # That it is free is not announced: it is looked at.
+        # That it is free is not relied on being announced: it is looked at.
         world.controllers[:] = [Controller("u1")]
         await until(lambda: world.running() == {"a": "u1"})
 
@@ -356,6 +356,17 @@ def test_everybody_is_woken(play: Callable[..., None]) -> None:
     async def scenario(world: World) -> None:
         world.supervisor.wake()
         assert [each.woken for each in world.processes] == [1, 1]
+
+    play(scenario, A, V)
+
+
+def test_a_gadget_that_is_bound_or_unbound_wakes_nobody(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        world.last("a").say(News.REFUSED, reason="no iso", may_mend=False)
+        world.last("a").end()
+        world.supervisor.settle()  # what an announcement of a change leads to
+        assert [each.woken for each in world.processes] == [0, 0]
+        assert world.count("a") == 1
 
     play(scenario, A, V)
 
