@@ -54,8 +54,6 @@ class Supervised:
     last_news: Message | None = None
     """What its process said last, which tells how it meant to end."""
     retry: asyncio.TimerHandle | None = None
-    blocked: bool = False
-    """It was refused, and asking again does not mend that."""
     parked: bool = False
 
     @property
@@ -72,7 +70,7 @@ class Supervised:
         """Somebody wants it to be tried: what kept it from that does not count any more."""
         self.record.forgive()
         self.backoff.reset()
-        self.blocked = self.parked = False
+        self.parked = False
         self.cancel_retry()
 
     def cancel_retry(self) -> None:

@@ -257,28 +257,32 @@ def test_a_worker_that_crashes_counts(play: Callable[..., None]) -> None:
     play(scenario, A)
 
 
-def test_what_is_refused_stays_so_until_something_changes(play: Callable[..., None]) -> None:
+def test_what_is_refused_is_told_of_changes(play: Callable[..., None]) -> None:
+    """A process that waits for another device than that which was refused lives on."""
+
     async def scenario(world: World) -> None:
-        world.last("a").say(News.REFUSED, reason="no iso", may_mend=False)
-        world.last("a").end()
+        a, v = world.last("a"), world.last("v")
+        a.say(News.REFUSED, reason="no iso")
         world.supervisor.settle()
-        await asyncio.sleep(0.1)
-        assert world.count("a") == 1
         assert (world.state("a"), world.reason("a")) == (State.REFUSED, "no iso")
+        assert not world.last("a").stopping
+        # What it refused it may not refuse with another controller, or another profile's text.
         world.supervisor.controllers_changed()
-        assert world.count("a") == 2
-        world.last("a").say(News.REFUSED, reason="no iso", may_mend=False)
-        world.last("a").end()
-        world.supervisor.reconfigure(Config(SETTINGS, (replace(A, profile="other"),)))
-        assert world.count("a") == 3
+        assert a.stopping
+        await world.launched("a", 2)
+        assert world.state("a") is State.REFUSED
+        world.last("a").say(News.REFUSED, reason="no iso")
+        world.supervisor.reconfigure(world.config)
+        await world.launched("a", 3)
+        assert not v.stopping, "nothing is the matter with that one"
 
-    play(scenario, A)
+    play(scenario, A, V)
 
 
-def test_what_may_mend_is_tried_again_quietly(play: Callable[..., None]) -> None:
+def test_what_this_machine_lacks_is_tried_again_quietly(play: Callable[..., None]) -> None:
     async def scenario(world: World) -> None:
         for number in range(3):
-            world.last("v").say(News.REFUSED, reason="no vhci", may_mend=True)
+            world.last("v").say(News.REFUSED, reason="no vhci")
             world.last("v").end()
             await world.launched("v", number + 2)
             assert world.state("v") is State.REFUSED
@@ -362,11 +366,10 @@ def test_everybody_is_woken(play: Callable[..., None]) -> None:
 
 def test_a_gadget_that_is_bound_or_unbound_wakes_nobody(play: Callable[..., None]) -> None:
     async def scenario(world: World) -> None:
-        world.last("a").say(News.REFUSED, reason="no iso", may_mend=False)
-        world.last("a").end()
+        world.last("a").say(News.REFUSED, reason="no iso")
         world.supervisor.settle()  # what an announcement of a change leads to
         assert [each.woken for each in world.processes] == [0, 0]
-        assert world.count("a") == 1
+        assert not world.last("a").stopping
 
     play(scenario, A, V)
 
