@@ -35,7 +35,7 @@ from gadgetip.supervisor.asking import Asking
 from gadgetip.supervisor.config import ConfiguredAttachment, Settings
 from gadgetip.supervisor.leash import Leash
 from gadgetip.supervisor.messages import News
-from gadgetip.supervisor.profile_choice import profile_of
+from gadgetip.supervisor.profile_choice import named_profile, profile_of
 from gadgetip.usb import Speed, printable
 from gadgetip.vhci import detach_port, forget, list_ports, remembered_on
 
@@ -80,7 +80,11 @@ class _Keeping(Listener):
         self._udc = udc
         self._leash = leash
         self._registration = registration
-        self._backoff = Backoff(settings.retry_min_s, settings.retry_max_s)
+        named = named_profile(configured)
+        pauses_s = settings.retry_min_s, settings.retry_max_s
+        if named is not None:
+            pauses_s = named.link.pauses_s(*pauses_s)
+        self._backoff = Backoff(*pauses_s)
         self._asking = Asking(settings.poll_ms / 1000)
         self._left_out = LeftOut()
         self._refusal = ""

@@ -16,11 +16,12 @@ from functools import partial
 
 from gadgetip.errors import GadgetipError
 from gadgetip.strict_toml import nearest
-from gadgetip.supervisor.config import AUTO, Config, ConfiguredAttachment
+from gadgetip.supervisor.config import Config, ConfiguredAttachment
 from gadgetip.supervisor.controllers import Assignment, Controller, Wish, assign
 from gadgetip.supervisor.hook_queue import Change
 from gadgetip.supervisor.hooks import Hooks
 from gadgetip.supervisor.messages import Message, News
+from gadgetip.supervisor.profile_choice import wished_udc
 from gadgetip.supervisor.record import CRASH_PERIOD_S, CRASHES, Record
 from gadgetip.supervisor.reloading import Changes, changes
 from gadgetip.supervisor.states import Event, State
@@ -176,7 +177,7 @@ class Supervisor:
 
     def _assign(self, wanted: list[Supervised]) -> dict[str, Assignment]:
         wishes = [
-            Wish(each.name, None if each.configured.udc == AUTO else each.configured.udc)
+            Wish(each.name, wished_udc(each.configured, each.profile))
             for each in wanted
             if each.configured.to == "gadget"
         ]

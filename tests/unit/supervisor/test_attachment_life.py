@@ -249,6 +249,29 @@ def test_a_device_that_is_refused_does_not_keep_another_one_away(
     asyncio.run(scenario())
 
 
+def test_a_named_profile_says_how_long_the_pauses_are(
+    server: EmulatedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def attach(*arguments: object) -> None:
+        search = arguments[-1]
+        assert callable(search)
+        search(arguments[0], arguments[1]).imported.close()
+        raise LinkLostError("gone")
+
+    monkeypatch.setattr(attachment_life, "attach_to_gadget", attach)
+    file = tmp_path / "own.toml"
+    file.write_text('schema = "profile/1"\nname = "own"\n[link]\nretry_min_s = 900\n')
+    server.plug(make_device("winusb"))
+
+    async def scenario() -> None:
+        kept = Kept(wanting(server, profile=str(file)))
+        paused = await kept.hears(News.IMPORTING, News.LOST, News.PAUSED)
+        assert paused.number("pause_s") >= 900
+        await kept.stops()
+
+    asyncio.run(scenario())
+
+
 def test_a_profile_that_is_not_there(
     server: EmulatedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -154,6 +154,26 @@ def test_the_first_listed_has_the_controller(play: Callable[..., None]) -> None:
     play(scenario, A, B, V)
 
 
+def test_a_named_profile_may_name_the_controller(play: Callable[..., None], tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    text = 'schema = "profile/1"\nname = "own"\n[gadget]\nudc = "{}"\n'
+    file.write_text(text.format("u2"))
+
+    async def scenario(world: World) -> None:
+        assert world.running() == {}
+        assert world.reason("b") == "this machine has no controller u2"
+        world.controllers.append(Controller("u2"))
+        world.supervisor.controllers_changed()
+        assert world.running() == {"b": "u2"}
+        file.write_text(text.format("u1"))
+        world.supervisor.settle()
+        assert world.running() == {"b": "u2"}, "nobody has said that it is to be read again"
+        await world.supervisor.restart(["b"])
+        await until(lambda: world.running() == {"b": "u1"})
+
+    play(scenario, replace(B, profile=str(file)))
+
+
 def test_an_earlier_one_takes_it_back(play: Callable[..., None]) -> None:
     async def scenario(world: World) -> None:
         assert world.running() == {"b": "u1"}
