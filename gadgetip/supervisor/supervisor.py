@@ -67,6 +67,7 @@ class Supervisor:
     def reconfigure(self, config: Config) -> Changes:
         """Follow another configuration; what is equal in both and not refused is left alone."""
         changed = changes(self.config, config)
+        other_settings = config.settings != self.config.settings
         self.config = config
         self.hooks.directory = config.settings.hooks
         old = self._supervised
@@ -77,9 +78,10 @@ class Supervisor:
                 self._supervised[each.name] = self._make(each)
                 continue
             self._supervised[each.name] = before
+            if other_settings:
+                before.backoff = backoff_of(config.settings)
             if each.name in changed.changed:
                 before.record.configured = each
-                before.backoff = backoff_of(config.settings)
                 self._try_anew(before)
             elif before.record.state is State.REFUSED:
                 self._try_anew(before)

@@ -354,6 +354,21 @@ def test_a_reload_touches_only_what_changed(play: Callable[..., None]) -> None:
     play(scenario, V, replace(V, name="w"), replace(V, name="x"))
 
 
+def test_a_reload_with_other_pauses(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        long = Settings(retry_min_s=600, retry_max_s=900, hooks="")
+        world.supervisor.reconfigure(Config(long, (V,)))
+        process = world.last("v")
+        assert not process.stopping
+        process.end("killed by SIGSEGV")
+        [supervised] = world.supervisor.choose(["v"])
+        assert supervised.retry is not None
+        assert supervised.retry.when() - asyncio.get_running_loop().time() > 500
+        supervised.cancel_retry()
+
+    play(scenario, V)
+
+
 def test_one_that_is_removed_and_added_again(play: Callable[..., None]) -> None:
     async def scenario(world: World) -> None:
         old = world.last("v")
