@@ -9,6 +9,7 @@ listed either. One that was meant by the same words is then asked for by its bus
 """
 
 import logging
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -53,6 +54,36 @@ OnImport = Callable[[str], None]
 """Told the bus id of a device that was imported."""
 
 PAST_BUSY_LIMIT_S = 2.0
+AWAY_S = 3.0
+"""A server may take so long to list a device again that was given back."""
+
+
+class LeftOut:
+    """Devices that were imported and are of no use here: each until the server lists it no more."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._listed: dict[DeviceKey, float] = {}
+        """When each was listed, or given back, for the last time."""
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._listed)
+
+    def add(self, record: DeviceRecord) -> None:
+        """Leave this device out, which was ours until now."""
+        self._listed[_key(record)] = self._clock()
+
+    def forget(self) -> None:
+        """Leave nothing out."""
+        self._listed.clear()
+
+    def others(self, records: Collection[DeviceRecord]) -> list[DeviceRecord]:
+        """Of a server's list, all other devices; what has not been listed for long is forgotten."""
+        now = self._clock()
+        self._listed.update({_key(each): now for each in records if _key(each) in self._listed})
+        self._listed = {key: at for key, at in self._listed.items() if now - at < AWAY_S}
+        return [each for each in records if _key(each) not in self._listed]
 
 
 async def find_and_import(
@@ -60,23 +91,25 @@ async def find_and_import(
     wanted: Wanted,
     known: KnownTrees | None = None,
     on_import: OnImport | None = None,
+    left_out: LeftOut | None = None,
 ) -> FoundDevice:
     """Import the one device that is `wanted` and read its descriptors.
 
     Whoever asks again and again passes `known`: what was imported to see is noted there, and not
     imported again while the server lists it. `on_import` is told the bus id of the one that is
     meant as soon as it is ours, before its descriptors are read; where it had to be imported to be
-    recognised it is not. Raises `AmbiguousError` that lists the candidates when several match,
-    `NotExportedError` that says what the server exports when none does, and what importing and
-    reading raise.
+    recognised it is not. A device that is `left_out` is none of the candidates. Raises
+    `AmbiguousError` that lists the candidates when several match, `NotExportedError` that says what
+    the server exports when none does, and what importing and reading raise.
     """
-    if wanted.exact_busid is not None:
+    if wanted.exact_busid is not None and not left_out:
         return await _import_busid(address, wanted.exact_busid, on_import)
     records = await list_devices(address)
     seen = {} if known is None else known
     for gone in seen.keys() - {_key(record) for record in records}:
         del seen[gone]
-    found, matching = await _look_through(address, wanted, records, seen)
+    candidates = left_out.others(records) if left_out else records
+    found, matching = await _look_through(address, wanted, candidates, seen)
     if not matching:
         found = await _held_before(address, wanted, records)
         if found is None:

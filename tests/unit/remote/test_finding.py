@@ -1,6 +1,7 @@
 """From what a person wrote to the one device that was meant."""
 
 import asyncio
+import contextlib
 import errno
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,8 +12,10 @@ from gadgetip.errors import GadgetipError, LinkLostError
 from gadgetip.matching import DeviceSelector
 from gadgetip.remote import (
     KnownTrees,
+    LeftOut,
     NotExportedError,
     find_and_import,
+    finding,
     import_device,
     operations,
 )
@@ -229,5 +232,54 @@ def test_whoever_asks_again_looks_at_each_device_once() -> None:
             with pytest.raises(NotExportedError):
                 await find_and_import(server.address, selector, known)
             assert [key[0] for key in known] == ["1-1"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("text", ["1-1", "0781:5581", "serial=A"])
+def test_what_is_left_out_is_not_imported_while_it_is_listed(text: str) -> None:
+    async def scenario() -> None:
+        now = 100.0
+        server = Server(exported("1-1", with_serial("A")), exported("1-2", with_serial("B")))
+        server.listed = ["1-1"]
+        selector = DeviceSelector.parse(text)
+        left_out = LeftOut(lambda: now)
+        async with serving(server):
+
+            async def imported() -> int:
+                with contextlib.suppress(NotExportedError):
+                    found = await find_and_import(server.address, selector, left_out=left_out)
+                    found.imported.close()
+                    left_out.add(found.imported.record)
+                return server.devices["1-1"].imports
+
+            assert await imported() == 1
+            for listed in ([], ["1-1"], ["1-1"], []):  # a server may take a while to list it again
+                server.listed = listed
+                now += finding.AWAY_S * 0.9
+                assert await imported() == 1
+            server.listed = ["1-1"]
+            assert await imported() == 1
+            server.listed = []
+            now += finding.AWAY_S
+            await imported()
+            server.listed = ["1-1"]
+            assert await imported() == 2, "it was away"
+
+    asyncio.run(scenario())
+
+
+def test_what_is_left_out_leaves_the_others() -> None:
+    async def scenario() -> None:
+        server = Server(exported("1-1", with_serial("A")), exported("1-2", with_serial("B")))
+        left_out = LeftOut()
+        left_out.add(server.devices["1-1"].record)
+        selector = DeviceSelector.parse("0781:5581")
+        async with serving(server):
+            found = await find_and_import(server.address, selector, left_out=left_out)
+            assert found.imported.record.busid == "1-2"
+            found.imported.close()
+        left_out.forget()
+        assert not left_out
 
     asyncio.run(scenario())

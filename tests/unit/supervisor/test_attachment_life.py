@@ -18,12 +18,13 @@ from gadgetip.errors import (
 from gadgetip.link import HostAddress
 from gadgetip.matching import Match, MatchSelector, Wanted, facts_of_tree
 from gadgetip.profiles import ProfileChoice
-from gadgetip.remote import stale_session
+from gadgetip.remote import FoundDevice, stale_session
 from gadgetip.supervisor import attachment_life
 from gadgetip.supervisor.attachment_life import keep
 from gadgetip.supervisor.attachment_process import AttachmentProcess
 from gadgetip.supervisor.config import ConfiguredAttachment, Settings
 from gadgetip.supervisor.messages import Message, News
+from gadgetip.wire import DeviceRecord
 from tests.emulated import EmulatedServer, make_device
 
 LIMIT_S = 20.0
@@ -88,6 +89,10 @@ class Kept:
                 message = await self._news.get()
             assert message.news is expected, message
         return message
+
+    @property
+    def is_silent(self) -> bool:
+        return self._news.empty()
 
     async def stops(self) -> None:
         self.process.stop()
@@ -174,25 +179,95 @@ def test_losses_that_are_paused_after(
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize(
-    ("error", "may_mend"),
-    [(RefusedError("no iso"), False), (PrerequisiteError("no module"), True)],
-)
-def test_what_asking_again_does_not_mend(
-    server: EmulatedServer, monkeypatch: pytest.MonkeyPatch, error: GadgetipError, may_mend: bool
-) -> None:
+def test_what_this_machine_lacks(server: EmulatedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     def attach(*_: object) -> None:
-        raise error
+        raise PrerequisiteError("no module")
 
     monkeypatch.setattr(attachment_life, "attach_to_gadget", attach)
 
     async def scenario() -> None:
         kept = Kept(wanting(server))
         refused = await kept.hears(News.REFUSED)
-        assert refused.fields == {"reason": str(error), "may_mend": may_mend}
+        assert refused.fields == {"reason": "no module"}
         async with asyncio.timeout(LIMIT_S):
             await kept.process.ended.wait()
         assert kept.end == ""
+
+    asyncio.run(scenario())
+
+
+def test_a_device_that_is_refused_does_not_keep_another_one_away(
+    server: EmulatedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as its bootloader; and it is not imported, which resets it, a second time."""
+
+    def attach(
+        address: HostAddress,
+        selector: Wanted,
+        udc: str | None,
+        profile_for: ProfileChoice,
+        listener: Listener,
+        search: Search,
+    ) -> None:
+        def refusing_the_first(address: HostAddress, selector: Wanted) -> FoundDevice:
+            found = search(address, selector)
+            if found.imported.record.busid == refused_busid:
+                listener.imported(found)
+                found.imported.close()
+                raise RefusedError("no iso")
+            return found
+
+        until_lost(address, selector, udc, profile_for, listener, refusing_the_first)
+
+    monkeypatch.setattr(attachment_life, "attach_to_gadget", attach)
+    server.plug(make_device("winusb"))
+    [refused_busid] = server.devices
+    asked: list[tuple[DeviceRecord, ...]] = []
+    records = server.records
+
+    def list_them() -> tuple[DeviceRecord, ...]:
+        asked.append(records())
+        return asked[-1]
+
+    monkeypatch.setattr(server, "records", list_them)
+
+    async def scenario() -> None:
+        kept = Kept(wanting(server))
+        refused = await kept.hears(News.IMPORTING, News.IMPORTED, News.REFUSED)
+        assert refused.fields == {"reason": "no iso"}
+        before = len(asked)
+        async with asyncio.timeout(LIMIT_S):
+            while len(asked) < before + 3:
+                await asyncio.sleep(0.01)
+        assert kept.is_silent, "it says that it imports"
+        server.plug(make_device("keyboard"))
+        found = await kept.hears(News.IMPORTING, News.IMPORTED)
+        assert found.text("busid") != refused_busid
+        await kept.hears(News.CONFIGURED)
+        await kept.stops()
+
+    asyncio.run(scenario())
+
+
+def test_a_named_profile_says_how_long_the_pauses_are(
+    server: EmulatedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def attach(*arguments: object) -> None:
+        search = arguments[-1]
+        assert callable(search)
+        search(arguments[0], arguments[1]).imported.close()
+        raise LinkLostError("gone")
+
+    monkeypatch.setattr(attachment_life, "attach_to_gadget", attach)
+    file = tmp_path / "own.toml"
+    file.write_text('schema = "profile/1"\nname = "own"\n[link]\nretry_min_s = 900\n')
+    server.plug(make_device("winusb"))
+
+    async def scenario() -> None:
+        kept = Kept(wanting(server, profile=str(file)))
+        paused = await kept.hears(News.IMPORTING, News.LOST, News.PAUSED)
+        assert paused.number("pause_s") >= 900
+        await kept.stops()
 
     asyncio.run(scenario())
 
@@ -206,8 +281,8 @@ def test_a_profile_that_is_not_there(
     async def scenario() -> None:
         kept = Kept(wanting(server, profile="/nowhere.toml"))
         refused = await kept.hears(News.IMPORTING, News.IMPORTED, News.REFUSED)
-        assert refused.fields["may_mend"] is False
         assert "/nowhere.toml" in refused.text("reason")
+        await kept.stops()
 
     asyncio.run(scenario())
 
