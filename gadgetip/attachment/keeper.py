@@ -7,12 +7,15 @@ worker the stream.
 """
 
 import asyncio
+import contextlib
+import gc
 import json
 import os
 import select
 import signal
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from gadgetip.attachment.channel import Channel, Message, Word, channel
@@ -30,17 +33,21 @@ READY_LIMIT_S = 20.0
 STOP_LIMIT_S = 6.0
 LEAVE_LIMIT_S = 2.0
 RESUME_LIMIT_S = 5.0
-"""What a device that was imported just in time has to be brought back, past the limit if need be."""
+"""What a device that was imported just in time has to be brought back, past the limit or not."""
 
 
 class WorkerProcess:
     """The worker, as its keeper sees it: a process id, a channel, and a way to end it."""
 
-    def __init__(self, imported: ImportedDevice, replica: Replica, plan: Plan) -> None:
+    def __init__(
+        self, imported: ImportedDevice, replica: Replica, plan: Plan, lock_file: int
+    ) -> None:
+        """Fork it; beside what it carries the traffic with, it keeps `lock_file` open."""
         self.channel, worker_end = channel()
         self.pid = os.fork()
         if self.pid == 0:
-            _live_as_worker(imported, replica, plan, self.channel, worker_end)
+            kept = {0, 1, 2, imported.stream.fileno(), worker_end.fileno(), lock_file}
+            _live_as_worker(imported, replica, plan, worker_end, kept | replica.files)
         worker_end.close()
         self.pidfd = os.pidfd_open(self.pid)
         self.status: int | None = None
@@ -74,17 +81,33 @@ def _speed_named(text: str) -> Speed | None:
 
 
 def _live_as_worker(
-    imported: ImportedDevice, replica: Replica, plan: Plan, keeper_end: Channel, channel: Channel
+    imported: ImportedDevice, replica: Replica, plan: Plan, channel: Channel, kept: set[int]
 ) -> NoReturn:
     """What the forked process does; it must never return into the keeper's code."""
     status = 1
     try:
-        keeper_end.close()
+        gc.freeze()
+        _let_go_of_all_but(kept)
         status = run_worker(imported.urbs(), replica, plan, channel)
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def _let_go_of_all_but(kept: set[int]) -> None:
+    """Close what a worker must not have: its keeper's end, and what the supervisor gave its keeper.
+
+    The numbers lead nowhere from now on, rather than to what is opened next: the objects that hold
+    them are still there.
+    """
+    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for number in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+        if number not in kept and number != nowhere:
+            with contextlib.suppress(OSError):
+                os.fstat(number)  # the directory that was listed is closed again
+                os.dup2(nowhere, number, inheritable=False)
+    os.close(nowhere)
 
 
 class Keeper:

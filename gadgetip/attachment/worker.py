@@ -1,8 +1,9 @@
 """The worker: carries the traffic of one replica, without privileges.
 
 It is born with everything open: the stream to the server, endpoint 0, the channel to its keeper,
-and the way to the endpoint files. It ends when the keeper says so or is gone, when the link ends,
-or when the controller is taken away; it never tears anything down, that is the keeper's.
+and the way to the endpoint files; what else its keeper has is closed to it. It ends when the keeper
+says so or is gone, when the link ends, or when the controller is taken away; it never tears
+anything down, that is the keeper's.
 
 What the host does arrives on the threads of endpoint 0, as events and as control requests. Both go
 through one queue and are handled strictly one after the other: a request that came behind a reset
