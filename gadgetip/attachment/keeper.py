@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from gadgetip.attachment.channel import Channel, Message, Word, channel
+from gadgetip.attachment.channel import Channel, Message, MessageError, Word, channel
 from gadgetip.attachment.listener import Listener
 from gadgetip.attachment.recalling import Recall
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
@@ -53,8 +53,14 @@ class WorkerProcess:
         self.status: int | None = None
 
     def reap(self) -> str:
-        """Collect the dead worker; returns how it died, in words."""
+        """Collect the worker; returns how it died, in words.
+
+        It is dead or leaving: one that has said good-bye and stays is killed.
+        """
         if self.status is None:
+            gone, _, _ = select.select([self.pidfd], [], [], LEAVE_LIMIT_S)
+            if not gone:
+                os.kill(self.pid, signal.SIGKILL)
             _, self.status = os.waitpid(self.pid, 0)
         if os.WIFSIGNALED(self.status):
             return f"killed by {signal.Signals(os.WTERMSIG(self.status)).name}"
@@ -62,14 +68,9 @@ class WorkerProcess:
 
     def end(self) -> None:
         """Make sure that the worker is gone; one that is leaving by itself gets the time to."""
-        if self.status is None:
-            self.channel.close()
-            gone, _, _ = select.select([self.pidfd], [], [], LEAVE_LIMIT_S)
-            if not gone:
-                os.kill(self.pid, signal.SIGKILL)
-            self.reap()
-        os.close(self.pidfd)
         self.channel.close()
+        self.reap()
+        os.close(self.pidfd)
 
 
 def _speed_named(text: str) -> Speed | None:
@@ -162,10 +163,18 @@ class Keeper:
             message = self._worker.channel.receive()
         except BlockingIOError:
             return
+        except MessageError as error:
+            self._hear_no_more(f"the worker sent no message: {error}")
+            return
         if message is None:
-            asyncio.get_running_loop().remove_reader(self._worker.channel.fileno())
-            self._end(Message(Word.ENDED, f"the worker died: {self._worker.reap()}"))
-        elif message.word is Word.READY:
+            self._hear_no_more(f"the worker died: {self._worker.reap()}")
+        elif message.word in {Word.STOP, Word.STREAM}:
+            self._hear_no_more(f"the worker said {message.word!s}, which is the keeper's word")
+        else:
+            self._take(message)
+
+    def _take(self, message: Message) -> None:
+        if message.word is Word.READY:
             self._ready.set()
         elif message.word is Word.HOST:
             self._listener.host(message.text)
@@ -182,6 +191,10 @@ class Keeper:
             self._resumed()
         else:
             self._end(message)
+
+    def _hear_no_more(self, reason: str) -> None:
+        asyncio.get_running_loop().remove_reader(self._worker.channel.fileno())
+        self._end(Message(Word.ENDED, reason))
 
     def _hold(self, recall: Recall, reason: str) -> None:
         """Look for the device; the limit counts from the first loss until the host may go on."""

@@ -309,3 +309,22 @@ def test_what_the_worker_says_is_passed_on() -> None:
             assert it.listener.told == [Speed.HIGH, None, None, traffic, "something"]
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"no JSON", "the worker sent no message: it is no JSON"),
+        (b'{"word": "stream", "text": "{}"}', "the worker said stream, which is the keeper's word"),
+    ],
+)
+def test_a_worker_that_talks_nonsense_is_ended(data: bytes, said: str) -> None:
+    async def scenario() -> None:
+        async with keeping() as it:
+            it.worker._end.send(data)
+            it.worker.send(Word.NOTICE, "and is not heard any more")
+            assert await it.ended() == Message(Word.ENDED, said)
+            await it.settle()
+            assert it.listener.told == []
+
+    asyncio.run(scenario())

@@ -3,6 +3,7 @@
 import os
 import select
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,6 +38,9 @@ class Keeping:
         )
         self._started.append(worker)
         return worker
+
+    def ended(self, worker: WorkerProcess) -> None:
+        self._started.remove(worker)
 
     def close(self) -> None:
         for worker in self._started:
@@ -105,3 +109,33 @@ def test_a_number_that_it_let_go_of_is_nothing_elses(keeping: Keeping) -> None:
 
     with log, journal:
         assert heard(keeping.fork(live)) == "False"
+
+
+def test_one_that_says_good_bye_and_stays_is_killed(
+    keeping: Keeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its keeper would wait for it for ever, deaf to SIGTERM."""
+    monkeypatch.setattr(keeper, "LEAVE_LIMIT_S", 0.05)
+
+    def live(end: Channel) -> int:
+        end.close()
+        time.sleep(60)
+        return 0
+
+    worker = keeping.fork(live)
+    select.select([worker.channel], [], [], LIMIT_S)
+    assert worker.channel.receive() is None
+    before = time.monotonic()
+    assert worker.reap() == "killed by SIGKILL"
+    assert time.monotonic() - before < LIMIT_S
+
+
+def test_one_that_leaves_by_itself_may(keeping: Keeping) -> None:
+    def live(end: Channel) -> int:
+        select.select([end], [], [], LIMIT_S)  # until the keeper closes it
+        return 3
+
+    worker = keeping.fork(live)
+    worker.end()
+    assert worker.reap() == "exit status 3"
+    keeping.ended(worker)
