@@ -33,7 +33,7 @@ READY_LIMIT_S = 20.0
 STOP_LIMIT_S = 6.0
 LEAVE_LIMIT_S = 2.0
 RESUME_LIMIT_S = 5.0
-"""What a device that was imported just in time has to be brought back, past the limit or not."""
+"""What a device that was imported in time has to be brought back, past the limit if need be."""
 
 
 class WorkerProcess:
@@ -128,6 +128,7 @@ class Keeper:
         self._recalling: asyncio.Task[None] | None = None
         self._ending: asyncio.Future[Message | None]
         self._ready = asyncio.Event()
+        self._shown = False
         self._stopping = False
 
     async def keep(self, on_ready: Callable[[], None]) -> Message | None:
@@ -152,6 +153,7 @@ class Keeper:
         try:
             if not self._ending.done():
                 on_ready()
+                self._shown = True
             return await self._ending
         finally:
             self._give_up_recalling()
@@ -185,7 +187,7 @@ class Keeper:
         elif message.word is Word.TRAFFIC:
             if (traffic := parse_traffic(message.text)) is not None:
                 self._listener.traffic(traffic)
-        elif message.word is Word.LINK_ENDED and self._recall is not None and not self._stopping:
+        elif message.word is Word.LINK_ENDED and self._may_hold and self._recall is not None:
             self._hold(self._recall, message.text)
         elif message.word is Word.RESUMED:
             self._resumed()
@@ -195,6 +197,11 @@ class Keeper:
     def _hear_no_more(self, reason: str) -> None:
         asyncio.get_running_loop().remove_reader(self._worker.channel.fileno())
         self._end(Message(Word.ENDED, reason))
+
+    @property
+    def _may_hold(self) -> bool:
+        """Whether there is a host that would notice, and nobody who wants it to."""
+        return self._shown and not self._stopping
 
     def _hold(self, recall: Recall, reason: str) -> None:
         """Look for the device; the limit counts from the first loss until the host may go on."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -77,7 +77,9 @@ class Recalling:
 class World:
     """A keeper, its worker's end of the channel, and how it ends."""
 
-    def __init__(self, *, hold: bool, limit_s: float) -> None:
+    def __init__(
+        self, *, hold: bool, limit_s: float, on_ready: Callable[[], None] = lambda: None
+    ) -> None:
         self.listener = Told()
         self.recall = Recalling(limit_s)
         ours, self.worker = channel()
@@ -85,7 +87,7 @@ class World:
         recall = cast("Any", self.recall) if hold else None
         self._ends = (ours, self.worker)
         self.keeping = asyncio.ensure_future(
-            Keeper(cast("Any", process), self.listener, recall).keep(lambda: None)
+            Keeper(cast("Any", process), self.listener, recall).keep(on_ready)
         )
 
     async def say(self, word: Word, text: str = "") -> None:
@@ -326,5 +328,23 @@ def test_a_worker_that_talks_nonsense_is_ended(data: bytes, said: str) -> None:
             assert await it.ended() == Message(Word.ENDED, said)
             await it.settle()
             assert it.listener.told == []
+
+    asyncio.run(scenario())
+
+
+def test_a_link_that_is_lost_before_the_host_sees_anything_is_not_held() -> None:
+    """There is nothing yet that a host could keep."""
+    shown: list[bool] = []
+
+    async def scenario() -> None:
+        it = World(hold=True, limit_s=30, on_ready=lambda: shown.append(True))
+        try:
+            it.worker.send(Word.READY)
+            it.worker.send(Word.LINK_ENDED, "silence")
+            assert await it.ended() == Message(Word.LINK_ENDED, "silence")
+            assert it.listener.told == []
+            assert shown == []
+        finally:
+            it.close()
 
     asyncio.run(scenario())
