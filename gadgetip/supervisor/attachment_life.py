@@ -136,7 +136,9 @@ class _Keeping(Listener):
     def _attach(self, search: Search) -> None:
         server, wanted = self._configured.server, self._configured.wanted
         if self._configured.to == "vhci":
-            self._detached = stay_on_vhci(server, wanted, search, self.attached, self.traffic)
+            self._detached = stay_on_vhci(
+                server, wanted, search, self.attached, self.traffic, self.imported
+            )
         else:
             attach_to_gadget(server, wanted, self._udc, self._profile_for, self, search)
 

@@ -282,4 +282,55 @@ def test_what_is_left_out_leaves_the_others() -> None:
         left_out.forget()
         assert not left_out
 
+
+@pytest.mark.parametrize(("trouble", "resets"), [(_broken, 1), (_busy, 0)])
+def test_one_that_cannot_be_looked_at_is_not_imported_again_and_again(
+    trouble: Callable[[Exported], None],
+    resets: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each import resets it, and whoever waits asks twice a second."""
+    monkeypatch.setattr(finding._look, "__kwdefaults__", {"busy_limit_s": 0.0, "on_import": None})
+
+    async def scenario() -> None:
+        server = Server(exported("1-1", with_serial("A")))
+        it = server.devices["1-1"]
+        trouble(it)
+        selector = DeviceSelector.parse("serial=A")
+        known: KnownTrees = {}
+        async with serving(server):
+            refusals = len(it.refusals)
+            asked = []
+            for _ in range(3):
+                with pytest.raises(NotExportedError):
+                    await find_and_import(server.address, selector, known)
+                asked.append(refusals - len(it.refusals))
+            assert it.imports == resets
+            assert asked[0] == asked[2]
+            assert len(caplog.records) == 1
+            # Plugged in anew, it is worth a look.
+            it.record = replace(it.record, devnum=9)
+            it.answer, it.refusals = None, []
+            found = await find_and_import(server.address, selector, known)
+            assert found.imported.record.busid == "1-1"
+            found.imported.close()
+
+    asyncio.run(scenario())
+
+
+def test_one_that_was_in_use_is_asked_for_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "REFUSED_AGAIN_S", 0.0)
+
+    async def scenario() -> None:
+        server = Server(exported("1-1", with_serial("A")))
+        server.devices["1-1"].refusals = [OpStatus.NODEV] * 2
+        known: KnownTrees = {}
+        async with serving(server):
+            for _ in range(2):
+                with pytest.raises(NotExportedError):
+                    await find_and_import(server.address, DeviceSelector.parse("serial=A"), known)
+            selector = DeviceSelector.parse("serial=A")
+            (await find_and_import(server.address, selector, known)).imported.close()
+
     asyncio.run(scenario())

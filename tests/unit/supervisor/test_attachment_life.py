@@ -3,11 +3,12 @@
 import asyncio
 import select
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gadgetip.attachment import Listener, Search, list_running, running
+from gadgetip.attachment import Listener, Search, list_running, running, vhci_sink
 from gadgetip.errors import (
     DeviceUnpluggedError,
     GadgetipError,
@@ -24,6 +25,8 @@ from gadgetip.supervisor.attachment_life import keep
 from gadgetip.supervisor.attachment_process import AttachmentProcess
 from gadgetip.supervisor.config import ConfiguredAttachment, Settings
 from gadgetip.supervisor.messages import Message, News
+from gadgetip.supervisor.record import Record
+from gadgetip.supervisor.states import Event, State
 from gadgetip.wire import DeviceRecord
 from tests.emulated import EmulatedServer, make_device
 
@@ -83,10 +86,13 @@ class Kept:
     def _ended(self, how: str) -> None:
         self.end = how
 
+    async def next(self) -> Message:
+        async with asyncio.timeout(LIMIT_S):
+            return await self._news.get()
+
     async def hears(self, *news: News) -> Message:
         for expected in news:
-            async with asyncio.timeout(LIMIT_S):
-                message = await self._news.get()
+            message = await self.next()
             assert message.news is expected, message
         return message
 
@@ -299,5 +305,38 @@ def test_detached_on_this_machine(
         kept = Kept(wanting(server, to="vhci"))
         ended = await kept.hears(News.ENDED)
         assert ended.fields == {"detached": detached}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "match",
+    [Match(busids=("1-*",)), Match(serials=("*",))],
+    ids=["known from the list", "imported to see"],
+)
+def test_a_device_that_finds_no_port(
+    server: EmulatedServer, monkeypatch: pytest.MonkeyPatch, match: Match
+) -> None:
+    """It is lost, for a reason, however it was found."""
+
+    def all_taken(*_: object) -> None:
+        raise GadgetipError("all ports are taken")
+
+    monkeypatch.setattr(attachment_life, "list_ports", list)
+    monkeypatch.setattr(vhci_sink, "require_vhci", lambda: None)
+    monkeypatch.setattr(vhci_sink, "attach_stream", all_taken)
+    server.plug(make_device("keyboard"))
+    lines: list[str] = []
+
+    async def scenario() -> None:
+        configured = replace(wanting(server, to="vhci"), wanted=MatchSelector((match,)))
+        record = Record(configured, lambda _: None, lambda _, text: lines.append(text), lambda: 0.0)
+        record.happen(Event.LAUNCH)
+        kept = Kept(configured)
+        while record.state is not State.BACKING_OFF:
+            record.hear(await kept.next())
+        assert record.reason == "all ports are taken"
+        assert not [line for line in lines if "bug" in line]
+        await kept.stops()
 
     asyncio.run(scenario())
