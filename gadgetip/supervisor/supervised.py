@@ -57,6 +57,10 @@ class Supervised:
     blocked: bool = False
     """It was refused, and asking again does not mend that."""
     parked: bool = False
+    launched: ConfiguredAttachment | None = None
+    """As what it was started last; the configuration may say something else by now."""
+    disorder: str = ""
+    """How its process ended, which was told to and did not end in order."""
 
     @property
     def configured(self) -> ConfiguredAttachment:
@@ -73,6 +77,7 @@ class Supervised:
         self.record.forgive()
         self.backoff.reset()
         self.blocked = self.parked = False
+        self.disorder = ""
         self.cancel_retry()
 
     def cancel_retry(self) -> None:
