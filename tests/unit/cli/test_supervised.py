@@ -36,8 +36,17 @@ STICK: dict[str, Any] = {
     "profile": "generic",
     "host_configured": True,
     "speed": "high-speed",
-    "traffic": {"bytes_in": 1234567, "bytes_out": 0, "round_trip_ms": 1.26},
-    "restarts": 0,
+    "traffic": {
+        "bytes_in": 1234567,
+        "bytes_out": 0,
+        "urbs_in": 321,
+        "urbs_out": 123,
+        "discarded": 1024,
+        "halts": 5,
+        "errors": 4,
+        "round_trip_ms": 1.26,
+    },
+    "restarts": 3,
     "losses": 2,
     "pid": 10,
     "worker_pid": 11,
@@ -80,13 +89,30 @@ def test_status(gadgetip: Command, asked: Asked) -> None:
     header, stick, awaited, reason = run.out.splitlines()
     assert header.split()[:4] == ["NAME", "STATE", "SINCE", "DEVICE"]
     assert "SanDisk Ultra (0781:5581, 1-1)" in stick
-    assert stick.split()[-7:] == ["1.23", "MB", "0", "B", "1.3", "ms", "2"]
+    assert stick.split()[-9:] == ["1.23", "MB", "0", "B", "1.3", "ms", "4", "2", "3"]
+    assert header.split()[-4:] == ["RTT", "ERRORS", "LOSSES", "RESTARTS"]
     assert "(id=0781:5581 of nas.lan)" in awaited
     assert reason == "programmer: no device\\x1b[2J"
     assert asked.requests == [{"command": "status", "names": []}]
     run = gadgetip("status", "stick", "--json")
     assert json.loads(run.out) == {"supervisor": {"pid": 1}, "attachments": [STICK, AWAITED]}
     assert asked.requests[-1]["names"] == ["stick"]
+
+
+def test_status_of_one_says_what_else_was_counted(gadgetip: Command, asked: Asked) -> None:
+    on_vhci = {
+        **STICK,
+        "name": "port",
+        "traffic": dict.fromkeys(STICK["traffic"]) | {"bytes_in": 7, "bytes_out": 8},
+    }
+    asked.answer = {"supervisor": {"pid": 1}, "attachments": [STICK, AWAITED, on_vhci]}
+    figures = [
+        "stick: URBs 321 in, 123 out; 4 failed, 5 halts, 1.02 kB discarded",
+        "port: URBs - in, - out; - failed, - halts, - discarded",
+    ]
+    for arguments in (["status", "stick"], ["status", "-v"], ["-v", "status"]):
+        assert gadgetip(*arguments).out.splitlines()[-2:] == figures
+    assert not any("URBs" in line for line in gadgetip("status").out.splitlines())
 
 
 def test_nothing_is_configured(gadgetip: Command, asked: Asked) -> None:
