@@ -7,7 +7,7 @@ import click
 
 from gadgetip.cli.output import Output, common_options
 from gadgetip.cli.status_text import HEADER, figures, reasons, row
-from gadgetip.cli.supervisor_client import ask_supervisor
+from gadgetip.cli.supervisor_client import ask_again, ask_supervisor
 
 WATCH_S = 1.0
 CLEAR = "\x1b[H\x1b[2J"
@@ -38,14 +38,15 @@ Examples:
 @common_options
 def status(output: Output, names: tuple[str, ...], watch: bool) -> None:
     """Show the state of each attachment, since when, why, and what has moved."""
+    answer = ask_supervisor("status", names=list(names))
     while True:
-        answer = ask_supervisor("status", names=list(names))
         if watch and not output.json:
             click.echo(CLEAR, nl=False)
         _show(output, answer, watch, more=bool(names or output.verbosity))
         if not watch:
             return
         time.sleep(WATCH_S)
+        answer = ask_again(output, "status", names=list(names))
 
 
 def _show(output: Output, answer: dict[str, Any], watch: bool, *, more: bool) -> None:

@@ -35,6 +35,10 @@ Request = dict[str, Any]
 Handler = Callable[[Request], Awaitable[dict[str, object]]]
 
 
+class NoAnswerError(GadgetipError):
+    """The service ended while it was asked, or gave no answer that makes sense."""
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """Whom to ask: the socket, and what a person calls the service and its unit."""
@@ -49,8 +53,8 @@ def ask(
 ) -> dict[str, Any] | None:
     """Ask a service that runs on this machine; its answer, None if none runs or we may not ask.
 
-    Raises `GadgetipError` when it does not answer within `limit_s` seconds, or answers with an
-    error.
+    Raises `NoAnswerError` when it ends meanwhile, `GadgetipError` when it does not answer within
+    `limit_s` seconds, or answers with an error.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         stream.settimeout(limit_s)
@@ -67,7 +71,7 @@ def ask(
                 f"`systemctl status {service.unit}` or its log may say why"
             ) from None
         except OSError as error:
-            raise GadgetipError(f"{service.command} ended while it was asked: {error}") from None
+            raise NoAnswerError(f"{service.command} ended while it was asked: {error}") from None
     return _answer_in(line, service.command)
 
 
@@ -85,9 +89,9 @@ def _answer_in(line: bytes, command: str) -> dict[str, Any]:
     try:
         answer = json.loads(line)
     except (ValueError, RecursionError):
-        raise GadgetipError(f"{command} ended, or gave no answer that makes sense") from None
+        raise NoAnswerError(f"{command} ended, or gave no answer that makes sense") from None
     if not isinstance(answer, dict):
-        raise GadgetipError(f"{command} gave no answer that makes sense")
+        raise NoAnswerError(f"{command} gave no answer that makes sense")
     if answer.get("ok") is not True:
         raise GadgetipError(str(answer.get("error", f"{command} could not do it")))
     return answer

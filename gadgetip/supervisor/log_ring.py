@@ -44,6 +44,11 @@ class LogRing:
         self._count += 1
         self._lines.append(LogLine(self._count, at, shown[:MAX_LINE_CHARACTERS]))
 
+    @property
+    def newest(self) -> int:
+        """The number of the newest line; 0 before there is one."""
+        return self._count
+
     def last(self, most: int = LINES, after: int = 0) -> list[LogLine]:
         """The last lines, `most` of them and as many as an answer holds, behind number `after`."""
         chosen: deque[LogLine] = deque()

@@ -495,6 +495,10 @@ def test_requests(play: Callable[..., None]) -> None:
         logged = await requests.handle({"command": "log", "name": "v", "lines": 1})
         assert isinstance(logged["lines"], list)
         assert [line["text"] for line in logged["lines"]] == ["hello"]
+        assert logged["newest"] == logged["lines"][0]["number"]
+        assert logged["supervisor"] == {"pid": 1}
+        none = await requests.handle({"command": "log", "name": "v", "lines": 0})
+        assert none == {**logged, "lines": []}
         assert abs(logged["lines"][0]["at"] - time.time()) < 60
         assert await requests.handle({"command": "stop", "names": ["v"]}) == {"names": ["v"]}
         for request, problem in (
