@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gadgetip.attachment.detaching import Attached, choose, detach, what_is_attached
-    from gadgetip.attachment.gadget_sink import attach_to_gadget, plan_for
+    from gadgetip.attachment.gadget_sink import attach_to_gadget, plan_for, remove_leftovers
     from gadgetip.attachment.keeping import keep_attached
     from gadgetip.attachment.listener import Bound, Imported, Listener, Traffic
     from gadgetip.attachment.running import Registration, Running, list_running
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "detaching": ("Attached", "choose", "detach", "what_is_attached"),
-    "gadget_sink": ("attach_to_gadget", "plan_for"),
+    "gadget_sink": ("attach_to_gadget", "plan_for", "remove_leftovers"),
     "keeping": ("keep_attached",),
     "listener": ("Bound", "Imported", "Listener", "Traffic"),
     "running": ("Registration", "Running", "list_running"),
@@ -49,6 +49,7 @@ __all__ = [
     "keep_attached",
     "list_running",
     "plan_for",
+    "remove_leftovers",
     "search_once",
     "stay_on_vhci",
     "what_is_attached",

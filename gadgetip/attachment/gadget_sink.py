@@ -143,9 +143,23 @@ def _claim(claims: ExitStack, name: str | None) -> tuple[Udc, UdcLock]:
         raise PrerequisiteError(
             f"{udc.name} is in use by {udc.owner}: remove that, or choose another with --udc"
         )
-    for backend_type in BACKENDS.values():
-        backend_type(udc.name).clean()
+    _clean(udc.name)
     return udc, lock
+
+
+def remove_leftovers(udc: str) -> None:
+    """Remove what a process of ours that was killed has left on this controller.
+
+    Its worker is waited for, briefly. Raises `PrerequisiteError` while somebody has the controller,
+    `GadgetipError` when something cannot be removed.
+    """
+    with UdcLock(udc):
+        _clean(udc)
+
+
+def _clean(udc: str) -> None:
+    for backend_type in BACKENDS.values():
+        backend_type(udc).clean()
 
 
 def _require_a_backend() -> None:

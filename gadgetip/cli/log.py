@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from gadgetip.cli.output import Output, common_options, safe
-from gadgetip.cli.supervisor_client import ask_supervisor
+from gadgetip.cli.supervisor_client import ask_again, ask_supervisor
 
 FOLLOW_S = 0.5
 
 EPILOG = """\b
 The supervisor keeps the last 1000 lines of each attachment; the journal has all of them:
-journalctl -u gadgetip.
+journalctl -u gadgetip. With -f a supervisor that is started anew is waited for, 30 s at most.
 
 \b
 Examples:
@@ -31,15 +31,16 @@ Examples:
 @common_options
 def log_command(output: Output, name: str, follow: bool, lines: int) -> None:
     """Show what happened to an attachment, with times."""
-    after = 0
-    while True:
-        found = ask_supervisor("log", name=name, lines=lines, after=after)["lines"]
-        _show(output, found)
-        if not follow:
-            return
-        if found:
-            after, lines = found[-1]["number"], 1000
+    answer = ask_supervisor("log", name=name, lines=lines, after=0)
+    _show(output, answer["lines"])
+    while follow:
         time.sleep(FOLLOW_S)
+        before = answer
+        answer = ask_again(output, "log", name=name, lines=1000, after=before["newest"])
+        if answer["supervisor"] != before["supervisor"] or answer["newest"] < before["newest"]:
+            # It counts from 1 again: a supervisor that was started anew, or an attachment.
+            answer = ask_again(output, "log", name=name, lines=1000, after=0)
+        _show(output, answer["lines"])
 
 
 def _show(output: Output, lines: list[dict[str, Any]]) -> None:

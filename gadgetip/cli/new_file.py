@@ -1,4 +1,4 @@
-"""-o FILE: a file that a command writes, and never writes over."""
+"""-o FILE: a file that a command writes, and never writes over; - is standard output."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,13 +9,19 @@ from gadgetip.cli.output import Output, safe
 from gadgetip.errors import GadgetipError
 from gadgetip.profiles.toml_form import is_profile_name
 
+
+def _file_or_none(_: click.Context, __: click.Parameter, value: Path | None) -> Path | None:
+    return None if value == Path("-") else value
+
+
 new_file_option = click.option(
     "-o",
     "--output",
     "new_file",
     metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Write to FILE, which must not exist yet, and not to standard output.",
+    type=click.Path(path_type=Path, allow_dash=True),
+    callback=_file_or_none,
+    help="Write to FILE, which must not exist yet, and not to standard output (-).",
 )
 
 

@@ -13,12 +13,12 @@ A file that an argument names would be looked for there, where people do not mea
 refused with a line that says so.
 """
 
+import re
 import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from itertools import pairwise
 from types import FrameType
 
 from gadgetip.errors import ExitStatus, GadgetipError, PrerequisiteError, UsageError
@@ -38,6 +38,9 @@ FILE_COMMANDS = {
     ("board", "update"): "copy the image there and run the command there",
 }
 """Commands whose arguments are files: what to do instead."""
+PROFILE_READERS = ("profile show", "profile export")
+"""Commands that take a name, which is looked up there, or the path of a file."""
+_OUTPUT = re.compile(r"-[vq]*o(?P<short>.*)|--output(?P<long>=.*)?", re.DOTALL)
 SSH_FAILED = 255
 NOT_FOUND = 127
 
@@ -89,9 +92,15 @@ def refuse_files(arguments: Sequence[str]) -> None:
                 f"{option} names a file, and {OPTION} looks for none here: log in with ssh, and "
                 "run the command there"
             )
-    if words[:1] == ["report"] and not _goes_to_standard_output(arguments):
+    called = " ".join(words[: 2 if words[:1] == ["profile"] else 1])
+    if called in PROFILE_READERS and any(map(_is_path, words[2:])):
+        raise UsageError(f"`{called}` would read that file there: do it here, without {OPTION}")
+    written = _output_of(arguments)
+    if (called == "report" and written != "-") or (
+        words[:1] == ["profile"] and written not in {None, "-"}
+    ):
         raise UsageError(
-            f"`report {OPTION} ...` would leave its file there: write it here with `-o - >FILE`"
+            f"`{called} {OPTION} ...` would leave its file there: write it here with `-o - >FILE`"
         )
 
 
@@ -99,10 +108,16 @@ def _is_path(value: str) -> bool:
     return "/" in value or value.endswith(".toml")
 
 
-def _goes_to_standard_output(arguments: Sequence[str]) -> bool:
-    pairs = pairwise(arguments)
-    one_word = {"-o-", "--output=-"}.intersection(arguments)
-    return bool(one_word) or any(p in {("-o", "-"), ("--output", "-")} for p in pairs)
+def _output_of(arguments: Sequence[str]) -> str | None:
+    """The value of -o or --output, in each way to write it; the last one counts, as in click."""
+    found = None
+    words = iter(arguments[: arguments.index("--")] if "--" in arguments else arguments)
+    for word in words:
+        match = _OUTPUT.fullmatch(word)
+        if match is not None:
+            value = match["short"] if match["long"] is None else match["long"][1:]
+            found = value or next(words, "")
+    return found
 
 
 def remote_command(arguments: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ Examples:
     "file",
     type=click.Path(path_type=Path, allow_dash=True),
     metavar="FILE",
-    help="Where to: a text, a .tar.gz, or - for standard output.  "
+    help="Where to: a new file, a text or a .tar.gz, or - for standard output.  "
     "[default: gadgetip-report-HOST-DATE.txt]",
 )
 @click.option("--redact-addresses", is_flag=True, help="Take out addresses and names, too.")

@@ -5,7 +5,10 @@ from typing import Any
 
 from gadgetip.cli.output import safe
 
-HEADER = ("NAME", "STATE", "SINCE", "DEVICE", "ON", "HOST", "SPEED", "IN", "OUT", "RTT", "LOSSES")
+HEADER = (
+    *("NAME", "STATE", "SINCE", "DEVICE", "ON", "HOST", "SPEED", "IN", "OUT", "RTT"),
+    *("ERRORS", "LOSSES", "RESTARTS"),
+)
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -26,8 +29,23 @@ def row(attachment: dict[str, Any], now: float) -> tuple[str, ...]:
         size(traffic.get("bytes_in")),
         size(traffic.get("bytes_out")),
         "-" if trip is None else f"{trip:.1f} ms",
+        _count(traffic.get("errors")),
         str(attachment["losses"]),
+        str(attachment["restarts"]),
     )
+
+
+def figures(attachments: Sequence[dict[str, Any]]) -> list[str]:
+    """A line for each attachment that has moved something: what the table has no room for."""
+    return [
+        safe(
+            f"{each['name']}: URBs {_count(traffic.get('urbs_in'))} in, "
+            f"{_count(traffic.get('urbs_out'))} out; {_count(traffic.get('errors'))} failed, "
+            f"{_count(traffic.get('halts'))} halts, {size(traffic.get('discarded'))} discarded"
+        )
+        for each in attachments
+        if (traffic := each["traffic"])
+    ]
 
 
 def reasons(attachments: Sequence[dict[str, Any]]) -> list[str]:
@@ -54,6 +72,10 @@ def size(count: int | None) -> str:
             break
         value /= 1000
     return f"{count} B" if unit == "B" else f"{value:.3g} {unit}"
+
+
+def _count(count: int | None) -> str:
+    return "-" if count is None else str(count)
 
 
 def _device(attachment: dict[str, Any]) -> str:

@@ -29,10 +29,20 @@ SECRET = "<secret>"  # noqa: S105 (what stands in for one)
 # "SerialNumber: X", serial = "X", "serial": "X", ID_SERIAL_SHORT=X, serial=["X", 'Y'].
 _WORD = r"(?<![a-z])(?:[a-z0-9]{1,20}[_-])?serial(?:[_ -]?(?:number|short|no))?[\"']?"
 _QUOTED = r"\"(?:[^\"\\\n]|\\.){0,512}\"|'[^'\n]{0,512}'"
+# As `server.choosing` prints a device: "1-1 (0781:5581, serial X Y, Ultra)".
+_LISTED = r"(?<=[0-9a-f]{4}:[0-9a-f]{4}, )serial "
+# In a sentence, what follows has to look like one: "serial number 12AB", and "serial 4C530001", but
+# not "USB serial device converter", nor "serial port ttyUSB0".
+_SAID = (
+    r"(?<![a-z])serial[ \t](?:number[ \t](?:is[ \t])?(?=[a-z._-]{0,64}\d)"
+    r"|(?!tty)(?=[a-z._-]{0,64}\d)(?=[\w.-]{8}))"
+)
 _CONTEXT = re.compile(
-    rf"(?P<front>{_WORD}[ \t]{{0,8}}(?:=|:)[ \t]{{0,8}})"
-    rf"(?P<value>\[[^\]]{{0,4096}}\]|{_QUOTED}|(?<=SerialNumber: )[^\n]{{1,512}}"
-    r"|[^\s\"'\[,;)}]{1,512})",
+    rf"(?P<front>{_WORD}[ \t]{{0,8}}(?:=|:)[ \t]{{0,8}}|{_LISTED}|(?P<said>{_SAID}))"
+    r"(?P<value>(?(said)[\w.:/+-]{0,512}\w|"  # and the sentence may end, or go on behind a colon
+    rf"(?:\[[^\]]{{0,4096}}\]|{_QUOTED}|(?<=SerialNumber: )[^\n]{{1,512}}"
+    r"|(?<=:[0-9a-f]{4}, serial )[^\n,)]{1,512}(?=[,)])"
+    r"|[^\s\"'\[,;)}]{1,512})))",
     re.IGNORECASE,
 )
 _STRING = re.compile(_QUOTED)
@@ -42,10 +52,13 @@ _NO_VALUES = {"null", "none", "true", "false"}
 # The kernel's "Mfr=1, Product=2, SerialNumber=3" are numbers of strings.
 _STRING_INDEX = re.compile(r"Product=\d{1,3}, SerialNumber=\d{1,3}", re.IGNORECASE)
 
+# "the password is wrong" tells a reader something, and nobody the password.
+_JUDGEMENTS = "a|an|empty|expired|in|invalid|missing|needed|no|not|required|the|too|unknown|wrong"
 _SECRETS = (
     re.compile(
         r"(?P<front>(?<![a-z])(?:psk|(?:wpa_?)?passphrase|password|passwd|secret|token)[\"']?"
-        rf"[ \t]{{0,8}}[=:][ \t]{{0,8}})(?P<value>{_QUOTED}|[^\s\"']{{1,512}})",
+        rf"(?:[ \t]{{0,8}}[=:][ \t]{{0,8}}|[ \t]is[ \t]{{1,8}}(?!(?:{_JUDGEMENTS})\b)))"
+        rf"(?P<value>{_QUOTED}|[^\s\"']{{1,512}})",
         re.IGNORECASE,
     ),
     re.compile(

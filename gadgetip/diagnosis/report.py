@@ -128,17 +128,19 @@ def machine_and_user_names() -> list[str]:
 
 
 def write_report(path: Path, report: Report) -> None:
-    """Write it for its owner alone; raises `GadgetipError` that says why it cannot be written."""
+    """Write it for its owner alone, over nothing; raises `GadgetipError` where that cannot be."""
     if path.name.endswith(ARCHIVE_ENDINGS):
         data = report.archive()
     else:
         data = report.text().encode("utf-8", "replace")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
-        file = os.open(path, flags, 0o600)
-        with os.fdopen(file, "wb") as opened:
-            os.fchmod(file, 0o600)
+        with os.fdopen(os.open(path, flags, 0o600), "wb") as opened:
             opened.write(data)
+    except FileExistsError:
+        raise GadgetipError(
+            f"{path} exists: remove it first, or choose another file with -o"
+        ) from None
     except OSError as error:
         raise GadgetipError(
             f"{path} cannot be written ({error.strerror}): choose another file with -o"

@@ -5,7 +5,9 @@
 What the commands are, the service says. The socket is root's: its mode is 0600, and the kernel says
 who is at the other end (SO_PEERCRED), because a socket may be handed on. Where the service names a
 group it is that group's too, with mode 0660. Whether somebody is in a group the kernel knows best:
-it lets nobody connect who may not write to the socket, and that is what counts then.
+it lets nobody connect who may not write to the socket, and that is what counts then. Each user has
+so many connections at a time, so that one in the group cannot use up the service's open files, nor
+keep root from asking.
 
 A socket file that a killed daemon left is replaced; a daemon that runs holds a lock, so that it
 cannot be replaced by accident (`daemon`).
@@ -17,6 +19,7 @@ import json
 import os
 import socket
 import struct
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,12 +30,19 @@ from gadgetip.errors import GadgetipError
 ASK_LIMIT_S = 20.0
 READ_LIMIT_S = 5.0
 MAX_LINE_BYTES = 1 << 20
+MAX_CONNECTIONS = 16
+"""At a time, of one user."""
+_TOO_MANY = b'{"ok": false, "error": "too many ask at once: try again"}\n'
 _CREDENTIALS = struct.Struct("iII")  # struct ucred: pid, uid, gid
 
 Request = dict[str, Any]
 """What was asked: `command`, a text, and what belongs to it."""
 
 Handler = Callable[[Request], Awaitable[dict[str, object]]]
+
+
+class NoAnswerError(GadgetipError):
+    """The service ended while it was asked, or gave no answer that makes sense."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +59,8 @@ def ask(
 ) -> dict[str, Any] | None:
     """Ask a service that runs on this machine; its answer, None if none runs or we may not ask.
 
-    Raises `GadgetipError` when it does not answer within `limit_s` seconds, or answers with an
-    error.
+    Raises `NoAnswerError` when it ends meanwhile, `GadgetipError` when it does not answer within
+    `limit_s` seconds, or answers with an error.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         stream.settimeout(limit_s)
@@ -59,7 +69,8 @@ def ask(
         except OSError:
             return None
         try:
-            stream.sendall(json.dumps(request).encode("ascii") + b"\n")
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may say why
+                stream.sendall(json.dumps(request).encode("ascii") + b"\n")
             line = _read_line(stream)
         except TimeoutError:
             raise GadgetipError(
@@ -67,7 +78,7 @@ def ask(
                 f"`systemctl status {service.unit}` or its log may say why"
             ) from None
         except OSError as error:
-            raise GadgetipError(f"{service.command} ended while it was asked: {error}") from None
+            raise NoAnswerError(f"{service.command} ended while it was asked: {error}") from None
     return _answer_in(line, service.command)
 
 
@@ -85,9 +96,9 @@ def _answer_in(line: bytes, command: str) -> dict[str, Any]:
     try:
         answer = json.loads(line)
     except (ValueError, RecursionError):
-        raise GadgetipError(f"{command} ended, or gave no answer that makes sense") from None
+        raise NoAnswerError(f"{command} ended, or gave no answer that makes sense") from None
     if not isinstance(answer, dict):
-        raise GadgetipError(f"{command} gave no answer that makes sense")
+        raise NoAnswerError(f"{command} gave no answer that makes sense")
     if answer.get("ok") is not True:
         raise GadgetipError(str(answer.get("error", f"{command} could not do it")))
     return answer
@@ -105,6 +116,7 @@ class ControlServer:
         self._handle = handle
         self._group = group
         self._server: asyncio.Server | None = None
+        self._connections: Counter[int] = Counter()
 
     async def __aenter__(self) -> "ControlServer":
         with contextlib.suppress(FileNotFoundError):
@@ -131,8 +143,12 @@ class ControlServer:
             self._path.unlink()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        uid = _uid_of(writer.get_extra_info("socket"))
+        self._connections[uid] += 1
         try:
-            if self._group is not None or _is_allowed(writer.get_extra_info("socket")):
+            if self._connections[uid] > MAX_CONNECTIONS:
+                writer.write(_TOO_MANY)
+            elif self._group is not None or uid in {0, os.geteuid()}:
                 async with asyncio.timeout(READ_LIMIT_S):
                     line = await reader.readline()
                 writer.write(json.dumps(await self._answer(line)).encode("ascii") + b"\n")
@@ -141,6 +157,7 @@ class ControlServer:
         except (OSError, TimeoutError, ValueError):
             pass  # whoever asked is gone, or asks for longer than anybody waits
         finally:
+            self._connections[uid] -= 1
             writer.close()
 
     async def _answer(self, line: bytes) -> dict[str, object]:
@@ -156,8 +173,7 @@ class ControlServer:
             return {"ok": False, "error": str(error)}
 
 
-def _is_allowed(stream: socket.socket) -> bool:
-    """Root, or whoever runs the daemon."""
+def _uid_of(stream: socket.socket) -> int:
     raw = stream.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     _, uid, _ = _CREDENTIALS.unpack(raw)
-    return uid in {0, os.geteuid()}
+    return int(uid)

@@ -32,7 +32,8 @@ class AttachmentProcess:
     """Forks a process that runs `live`; needs a running event loop without other threads.
 
     `on_message` and `on_line` are told what it says. `on_end` is told once how it died, in words,
-    "" for exit status 0; nothing is told after that.
+    "" for exit status 0; nothing is told after that. Raises `OSError` when no process can be made;
+    then nothing is left of it.
     """
 
     def __init__(
@@ -50,25 +51,38 @@ class AttachmentProcess:
         self.ended = asyncio.Event()
         self.stopping = False
         self._killer: asyncio.TimerHandle | None = None
-        self._channel, their_channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._leash, their_leash = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._log, their_log = os.pipe()
         self._line = b""
         self._nonsense = ""
-        sys.stdout.flush()
-        sys.stderr.flush()
-        self.pid = os.fork()
-        if self.pid == 0:
-            _live_as_attachment(live, their_channel, their_leash, their_log)
-        their_channel.close()
-        their_leash.close()
-        os.close(their_log)
+        with contextlib.ExitStack() as undo:
+            self._fork(live, undo)
+            undo.pop_all()
+
+    def _fork(self, live: Callable[[Leash], None], undo: contextlib.ExitStack) -> None:
+        """Make the process and listen to it; `undo` takes everything back. Raises `OSError`."""
+        with contextlib.ExitStack() as theirs:
+            self._channel, their_channel = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            undo.callback(self._channel.close)
+            theirs.callback(their_channel.close)
+            self._leash, their_leash = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+            undo.callback(self._leash.close)
+            theirs.callback(their_leash.close)
+            self._log, their_log = os.pipe()
+            undo.callback(os.close, self._log)
+            theirs.callback(os.close, their_log)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            self.pid = os.fork()
+            if self.pid == 0:
+                _live_as_attachment(live, their_channel, their_leash, their_log)
+        undo.callback(_kill_child, self.pid)
         self._channel.setblocking(False)
         os.set_blocking(self._log, False)
         self._pidfd = os.pidfd_open(self.pid)
-        self._loop.add_reader(self._channel, self._heard)
-        self._loop.add_reader(self._log, self._read_log)
-        self._loop.add_reader(self._pidfd, self._died)
+        undo.callback(os.close, self._pidfd)
+        heard = ((self._channel, self._heard), (self._log, self._read_log))
+        for file, hear in (*heard, (self._pidfd, self._died)):
+            self._loop.add_reader(file, hear)
+            undo.callback(self._loop.remove_reader, file)
 
     def wake(self) -> None:
         """Tell it that something happened which makes asking again worth while."""
@@ -146,6 +160,12 @@ class AttachmentProcess:
             self._killer.cancel()
         self.ended.set()
         self._on_end(self._nonsense or _how_it_died(status))
+
+
+def _kill_child(pid: int) -> None:
+    """End a child that nobody listens to, and collect it."""
+    os.kill(pid, signal.SIGKILL)  # it is ours and not collected: the number is nobody else's
+    os.waitpid(pid, 0)
 
 
 def _how_it_died(status: int) -> str:

@@ -69,7 +69,11 @@ class ControlRequests:
     def _log(self, request: Request) -> dict[str, object]:
         [each] = self._supervisor.choose([_text(request, "name")])
         lines = each.log.last(_count(request, "lines", LINES), _count(request, "after", 0))
-        return {"lines": [{"number": ln.number, "at": ln.at, "text": ln.text} for ln in lines]}
+        return {
+            "supervisor": self._about(),
+            "newest": each.log.newest,
+            "lines": [{"number": ln.number, "at": ln.at, "text": ln.text} for ln in lines],
+        }
 
 
 def _names(request: Request) -> list[str]:

@@ -32,6 +32,7 @@ from gadgetip.supervisor.config_form import CONFIG_KIND
 from gadgetip.supervisor.control_requests import GROUP, SERVICE, ControlRequests
 from gadgetip.supervisor.controller_news import Announced, ControllerNews, controllers_now
 from gadgetip.supervisor.leash import Leash
+from gadgetip.supervisor.leftovers import clean_up
 from gadgetip.supervisor.messages import Message
 from gadgetip.supervisor.network_news import NetworkNews
 from gadgetip.supervisor.reloading import Changes
@@ -70,6 +71,7 @@ class Daemon:
                 config,
                 self._wishes(),
                 launch=launch,
+                launch_cleaner=launch_cleaner,
                 controllers=controllers_now,
                 log=self._log,
             )
@@ -187,6 +189,25 @@ def launch(
         keep(configured, udc, settings, leash)
 
     return AttachmentProcess(live, on_message=on_message, on_line=on_line, on_end=on_end)
+
+
+def launch_cleaner(
+    configured: ConfiguredAttachment,
+    udc: str | None,
+    settings: Settings,  # noqa: ARG001 (every launch is given them)
+    *,
+    on_message: Callable[[Message], None],
+    on_line: Callable[[str], None],
+    on_end: Callable[[str], None],
+) -> Process:
+    """Fork a process that removes what a killed one left; it ends soon, whatever it is told."""
+
+    def live(leash: Leash) -> None:
+        clean_up(configured, udc, leash)
+
+    process = AttachmentProcess(live, on_message=on_message, on_line=on_line, on_end=on_end)
+    process.stopping = True  # to tell it to end would end the cleaning
+    return process
 
 
 def _group() -> int | None:

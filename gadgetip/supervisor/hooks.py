@@ -2,9 +2,9 @@
 
 Each executable in the hooks directory is run, in the order of the names, with GADGETIP_NAME,
 GADGETIP_STATE and GADGETIP_REASON in an environment that has nothing else but a PATH. They run as
-root, so a file or directory that others could have written is left alone, which is said once. One
-that is not through in time is killed with all that it has started. For one attachment they run one
-after the other; the supervisor never waits for them.
+root, so a file or directory that others, or a group of theirs, can write is left alone, which is
+said once. One that is not through in time is killed with all that it has started. For one
+attachment they run one after the other; the supervisor never waits for them.
 
 asyncio's own subprocesses start a thread on Python 3.11, and the supervisor forks: a child is
 awaited by its pidfd instead.
@@ -113,6 +113,9 @@ class Hooks:
         except OSError as error:
             self._say(change.name, f"hook {program.name}: {error.strerror}")
             return
+        except ValueError as error:  # what it would be told fits no environment
+            self._say(change.name, f"hook {program.name} is not run: {error}")
+            return
         output = _Output(process)
         try:
             in_time = await _exited(process.pid, self._limit_s)
@@ -141,7 +144,11 @@ def _problem_of(status: os.stat_result) -> str | None:
     """Why a file or directory is not to be trusted; None if it is."""
     if status.st_uid not in {0, os.geteuid()}:
         return "is not root's"
-    return "can be written by anybody" if status.st_mode & 0o002 else None
+    if status.st_mode & stat.S_IWOTH:
+        return "can be written by anybody"
+    if status.st_mode & stat.S_IWGRP and status.st_gid != 0:
+        return "can be written by its group, which is not root's"
+    return None
 
 
 class _Output:

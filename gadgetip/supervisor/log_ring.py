@@ -24,6 +24,13 @@ class LogLine:
     text: str
 
 
+def in_one_line(text: str) -> str:
+    """The text with what does not print, line ends and lone surrogates too, shown as what it is."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
+
+
 class LogRing:
     """The last `LINES` lines of one attachment."""
 
@@ -33,12 +40,14 @@ class LogRing:
 
     def add(self, at: float, text: str) -> None:
         """Note a line; what does not print is shown as what it is, what is too long is cut."""
-        shown = "".join(
-            c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
-            for c in text[:MAX_LINE_CHARACTERS]
-        )
+        shown = in_one_line(text[:MAX_LINE_CHARACTERS])
         self._count += 1
         self._lines.append(LogLine(self._count, at, shown[:MAX_LINE_CHARACTERS]))
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest line; 0 before there is one."""
+        return self._count
 
     def last(self, most: int = LINES, after: int = 0) -> list[LogLine]:
         """The last lines, `most` of them and as many as an answer holds, behind number `after`."""

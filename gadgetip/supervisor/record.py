@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gadgetip.supervisor.config import ConfiguredAttachment
+from gadgetip.supervisor.log_ring import in_one_line
 from gadgetip.supervisor.messages import Message, News, Value
 from gadgetip.supervisor.states import HAVING, Event, State, follow
 
@@ -67,7 +68,11 @@ class Record:
         self.since = self.now()
 
     def happen(self, event: Event, reason: str = "") -> None:
-        """Follow an event; one that cannot come in this state changes nothing and is said."""
+        """Follow an event; one that cannot come in this state changes nothing and is said.
+
+        The reason may have been put into words elsewhere; hooks and people are given one line.
+        """
+        reason = in_one_line(reason)
         after = follow(self.state, event)
         if after is None:
             self.said(self, f'this is a bug: "{event}" while it is {self.state}')

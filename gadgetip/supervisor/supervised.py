@@ -59,6 +59,10 @@ class Supervised:
     parked: bool = False
     profile: Profile | None = None
     """The one that the configuration names, as it was when somebody wanted this to be tried."""
+    launched: ConfiguredAttachment | None = None
+    """As what it was started last; the configuration may say something else by now."""
+    disorder: str = ""
+    """How its process ended, which was told to and did not end in order."""
 
     def __post_init__(self) -> None:
         self.profile = named_profile(self.configured)
@@ -79,6 +83,7 @@ class Supervised:
         self.record.forgive()
         self.backoff.reset()
         self.parked = False
+        self.disorder = ""
         self.cancel_retry()
 
     def cancel_retry(self) -> None:

@@ -28,13 +28,16 @@ from gadgetip.supervisor.states import Event, State
 from gadgetip.supervisor.supervised import Launch, Supervised, backoff_of
 from gadgetip.supervisor.wishes import Wishes
 
-END_LIMIT_S = 18.0
+END_LIMIT_S = 21.0
+"""A process is killed after 15 s (`attachment_process`), and 5 s are for what it leaves behind."""
 FOREIGN_POLL_S = 2.0
 
 
 class Supervisor:
     """Keeps the attachments of a configuration; needs a running event loop.
 
+    `launch` starts a process that keeps an attachment, `launch_cleaner` one that removes what such
+    a process left when it had to be killed; that one is `stopping` from the start.
     `controllers` lists those that are there, given the names of those that are ours; `log` is told
     each line, with the attachment's name.
     """
@@ -45,12 +48,14 @@ class Supervisor:
         wishes: Wishes,
         *,
         launch: Launch,
+        launch_cleaner: Launch,
         controllers: Callable[[frozenset[str]], list[Controller]],
         log: Callable[[str, str], None],
     ) -> None:
         self.config = Config(config.settings)
         self._wishes = wishes
         self._launch = launch
+        self._launch_cleaner = launch_cleaner
         self._controllers = controllers
         self._log = log
         self._loop = asyncio.get_running_loop()
@@ -101,10 +106,15 @@ class Supervisor:
         self.settle()
 
     async def stop(self, names: Iterable[str]) -> None:
-        """Stop these until somebody starts them; returns when they have ended."""
+        """Stop these until somebody starts them; returns when they have ended.
+
+        Raises `GadgetipError` for those that did not end in order; they are stopped all the same.
+        """
         chosen = self._want(names, runs=False)
         self.settle()
         await self._await_ends(chosen)
+        if problems := [f"{each.name}: {each.disorder}" for each in chosen if each.disorder]:
+            raise GadgetipError("; ".join(problems))
 
     async def restart(self, names: Iterable[str]) -> None:
         """End the processes of these and start them again; returns when that was done."""
@@ -215,6 +225,8 @@ class Supervisor:
     def _start(self, each: Supervised, udc: str | None) -> None:
         each.record.udc = udc
         each.last_news = None
+        each.launched = each.configured
+        each.disorder = ""
         each.record.happen(Event.LAUNCH)
         try:
             each.process = self._launch(
@@ -237,7 +249,7 @@ class Supervisor:
             return
         each.record.udc = None
         if not each.parked and each.record.state is not State.STOPPED:
-            each.record.happen(Event.STOP)
+            each.record.happen(Event.STOP, each.disorder)
 
     def _do_without(self, each: Supervised, reason: str) -> None:
         each.cancel_retry()
@@ -263,12 +275,46 @@ class Supervisor:
 
     def _ended(self, each: Supervised, how: str) -> None:
         process, each.process = each.process, None
+        stopping = process is not None and process.stopping
+        if stopping and how:
+            self._clean_up(each, how)
+        elif stopping or each in self._leaving:
+            self._stopped(each)
+        else:
+            self._ended_by_itself(each, how)
+            self.settle()
+
+    def _stopped(self, each: Supervised) -> None:
+        """Its process has ended as it was told to, and nothing of it is left."""
+        each.process = None
         if each in self._leaving:
             self._leaving.remove(each)
-            each.record.happen(Event.STOP)
-        elif process is None or not process.stopping:
-            self._ended_by_itself(each, how)
+            each.record.happen(Event.STOP, each.disorder)
         self.settle()
+
+    def _clean_up(self, each: Supervised, how: str) -> None:
+        """Have removed what it left that did not end in order; it is not stopped before that."""
+        disorder = f"it did not end in order ({how})"
+        self._said(each.record, disorder)
+        failures: list[str] = []
+
+        def cleaned(how: str) -> None:
+            problem = "; ".join(failures) or how
+            removed = f"could not all be removed: {problem}" if problem else "was removed"
+            each.disorder = f"{disorder}; what it left {removed}"
+            self._stopped(each)
+
+        try:
+            each.process = self._launch_cleaner(
+                each.launched or each.configured,
+                each.record.udc,
+                self.config.settings,
+                on_message=lambda message: failures.append(message.text("reason")),
+                on_line=partial(self._said, each.record),
+                on_end=cleaned,
+            )
+        except OSError as error:  # as in `_start`
+            cleaned(f"no process could be made: {error.strerror}")
 
     def _ended_by_itself(self, each: Supervised, how: str) -> None:
         last = each.last_news
@@ -332,19 +378,19 @@ class Supervisor:
 
     async def _await_ends(self, chosen: Iterable[Supervised]) -> None:
         """Wait until the processes of these are gone; raises `GadgetipError` after a bound."""
-        waits = {
+        chosen = list(chosen)
+        deadline = self._loop.time() + END_LIMIT_S
+        while waits := {  # once more where something had to be removed
             asyncio.ensure_future(each.process.ended.wait()): each.name
             for each in chosen
             if each.process is not None and each.process.stopping
-        }
-        if not waits:
-            return
-        _, late = await asyncio.wait(waits, timeout=END_LIMIT_S)
-        for task in late:
-            task.cancel()
-        if late:
-            names = ", ".join(waits[task] for task in late)
-            raise GadgetipError(f"{names}: not ended after {END_LIMIT_S:.0f} s")
+        }:
+            _, late = await asyncio.wait(waits, timeout=max(deadline - self._loop.time(), 0))
+            for task in late:
+                task.cancel()
+            if late:
+                names = ", ".join(waits[task] for task in late)
+                raise GadgetipError(f"{names}: not ended after {END_LIMIT_S:.0f} s")
 
     def _changed(self, record: Record) -> None:
         self.hooks.changed(Change(record.configured.name, record.state, record.reason))

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from gadgetip.attachment import gadget_sink
+from gadgetip.attachment import gadget_sink, udc_lock
 from gadgetip.attachment.listener import Listener
+from gadgetip.attachment.udc_lock import UdcLock
 from gadgetip.errors import PrerequisiteError
 from gadgetip.gadget import Udc
 from gadgetip.gadget.udc_models import DUMMY_HCD
@@ -101,3 +103,27 @@ def test_it_is_ours_already(attach: Attach) -> None:
 
 def test_one_that_somebody_else_has(attach: Attach) -> None:
     assert attach(None, wishing("c")) == ["lock a", "search", "unlock a", "lock c", "unlock c"]
+
+
+def test_leftovers_are_removed_under_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(udc_lock, "LOCK_DIRECTORY", tmp_path)
+    monkeypatch.setattr(udc_lock, "LOCK_LIMIT_S", 0.02)
+    said: list[str] = []
+
+    class Debris:
+        def __init__(self, udc: str) -> None:
+            self._udc = udc
+
+        def clean(self) -> None:
+            with pytest.raises(PrerequisiteError):
+                UdcLock(self._udc).__enter__()
+            said.append(self._udc)
+
+    monkeypatch.setattr(gadget_sink, "BACKENDS", {"one": Debris, "other": Debris})
+    gadget_sink.remove_leftovers("u1")
+    assert said == ["u1", "u1"]
+    with UdcLock("u1"), pytest.raises(PrerequisiteError, match="by another gadgetip"):
+        gadget_sink.remove_leftovers("u1")
+    assert said == ["u1", "u1"], "what somebody has is not touched"

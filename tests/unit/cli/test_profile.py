@@ -121,6 +121,8 @@ def test_suggest_into_a_file(
     assert (run.status, run.out) == (0, f"wrote {file}\n")
     assert gadgetip("check", str(file)).out == f"{file}: a profile, my-stick\n"
     assert load_profile("my-stick", own).name == "my-stick"
+    printed = gadgetip("profile", "suggest", *stick)
+    assert gadgetip("profile", "suggest", *stick, "-o", "-") == printed
     again = gadgetip("profile", "suggest", *stick, "-o", str(file))
     assert again.status == 1
     assert "exists: remove it first" in again.err

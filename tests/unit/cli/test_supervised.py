@@ -14,7 +14,7 @@ from gadgetip.cli.output import Output
 from gadgetip.cli.run import Lines
 from gadgetip.cli.status_text import duration, row, size
 from gadgetip.errors import GadgetipError
-from gadgetip.service.control import Service
+from gadgetip.service.control import NoAnswerError, Service
 from gadgetip.service.journal import Journal
 
 from .running import Command
@@ -36,8 +36,17 @@ STICK: dict[str, Any] = {
     "profile": "generic",
     "host_configured": True,
     "speed": "high-speed",
-    "traffic": {"bytes_in": 1234567, "bytes_out": 0, "round_trip_ms": 1.26},
-    "restarts": 0,
+    "traffic": {
+        "bytes_in": 1234567,
+        "bytes_out": 0,
+        "urbs_in": 321,
+        "urbs_out": 123,
+        "discarded": 1024,
+        "halts": 5,
+        "errors": 4,
+        "round_trip_ms": 1.26,
+    },
+    "restarts": 3,
     "losses": 2,
     "pid": 10,
     "worker_pid": 11,
@@ -80,13 +89,30 @@ def test_status(gadgetip: Command, asked: Asked) -> None:
     header, stick, awaited, reason = run.out.splitlines()
     assert header.split()[:4] == ["NAME", "STATE", "SINCE", "DEVICE"]
     assert "SanDisk Ultra (0781:5581, 1-1)" in stick
-    assert stick.split()[-7:] == ["1.23", "MB", "0", "B", "1.3", "ms", "2"]
+    assert stick.split()[-9:] == ["1.23", "MB", "0", "B", "1.3", "ms", "4", "2", "3"]
+    assert header.split()[-4:] == ["RTT", "ERRORS", "LOSSES", "RESTARTS"]
     assert "(id=0781:5581 of nas.lan)" in awaited
     assert reason == "programmer: no device\\x1b[2J"
     assert asked.requests == [{"command": "status", "names": []}]
     run = gadgetip("status", "stick", "--json")
     assert json.loads(run.out) == {"supervisor": {"pid": 1}, "attachments": [STICK, AWAITED]}
     assert asked.requests[-1]["names"] == ["stick"]
+
+
+def test_status_of_one_says_what_else_was_counted(gadgetip: Command, asked: Asked) -> None:
+    on_vhci = {
+        **STICK,
+        "name": "port",
+        "traffic": dict.fromkeys(STICK["traffic"]) | {"bytes_in": 7, "bytes_out": 8},
+    }
+    asked.answer = {"supervisor": {"pid": 1}, "attachments": [STICK, AWAITED, on_vhci]}
+    figures = [
+        "stick: URBs 321 in, 123 out; 4 failed, 5 halts, 1.02 kB discarded",
+        "port: URBs - in, - out; - failed, - halts, - discarded",
+    ]
+    for arguments in (["status", "stick"], ["status", "-v"], ["-v", "status"]):
+        assert gadgetip(*arguments).out.splitlines()[-2:] == figures
+    assert not any("URBs" in line for line in gadgetip("status").out.splitlines())
 
 
 def test_nothing_is_configured(gadgetip: Command, asked: Asked) -> None:
@@ -120,30 +146,123 @@ def test_reload(gadgetip: Command, asked: Asked) -> None:
     assert gadgetip("reload").out == "no attachment changed\n"
 
 
+def logged(*lines: tuple[int, str], newest: int, since: float = 1.0) -> dict[str, Any]:
+    """What the supervisor that was started then answers."""
+    shown = [{"number": number, "at": 0.0, "text": text} for number, text in lines]
+    return {"ok": True, "supervisor": {"since": since}, "newest": newest, "lines": shown}
+
+
 def test_log(gadgetip: Command, asked: Asked) -> None:
-    lines = [{"number": 1, "at": 0.0, "text": "bound"}]
-    asked.answer = {"ok": True, "lines": lines}
+    asked.answer = logged((1, "bound"), newest=1)
     assert gadgetip("log", "stick", "-n", "5").out.endswith(":00 bound\n")
     assert asked.requests == [{"command": "log", "name": "stick", "lines": 5, "after": 0}]
     run = gadgetip("log", "stick", "--json")
     assert json.loads(run.out) == {"event": "log", "at": 0.0, "text": "bound"}
 
 
-def test_followed_until_the_supervisor_ends(
-    gadgetip: Command, asked: Asked, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answers = [[{"number": 7, "at": 0.0, "text": "one"}], []]
+class Followed:
+    """Answers one request after the other; then the supervisor says no."""
 
-    def ask_supervisor(command: str, **fields: object) -> dict[str, Any]:
-        asked.requests.append(fields)
-        if not answers:
-            raise GadgetipError("gone")
-        return {"lines": answers.pop(0)}
+    def __init__(self) -> None:
+        self.answers: list[dict[str, Any] | GadgetipError | None] = []
+        self.requests: list[dict[str, Any]] = []
 
-    monkeypatch.setattr("gadgetip.cli.log.ask_supervisor", ask_supervisor)
+    def __call__(self, _: Service, request: dict[str, Any], __: float) -> dict[str, Any] | None:
+        self.requests.append(request)
+        if not self.answers:
+            raise GadgetipError("no attachment is called 'stick'")
+        answer = self.answers.pop(0)
+        if isinstance(answer, GadgetipError):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def followed(monkeypatch: pytest.MonkeyPatch) -> Followed:
+    followed = Followed()
+    monkeypatch.setattr(supervisor_client, "ask", followed)
+    monkeypatch.setattr(supervisor_client, "RETURN_POLL_S", 0.0)
     monkeypatch.setattr("gadgetip.cli.log.FOLLOW_S", 0.0)
+    monkeypatch.setattr("gadgetip.cli.status.WATCH_S", 0.0)
+    return followed
+
+
+def test_followed_until_the_supervisor_says_no(gadgetip: Command, followed: Followed) -> None:
+    followed.answers = [logged((7, "one"), newest=7), logged(newest=7)]
     assert gadgetip("log", "stick", "-f", "-n", "1").status == 1
-    assert [request["after"] for request in asked.requests] == [0, 7, 7]
+    assert [(each["lines"], each["after"]) for each in followed.requests] == [
+        *((1, 0), (1000, 7), (1000, 7))
+    ]
+
+
+def test_followed_from_now_on(gadgetip: Command, followed: Followed) -> None:
+    followed.answers = [logged(newest=7), logged((8, "next"), newest=8)]
+    run = gadgetip("log", "stick", "-n", "0", "-f")
+    assert [(each["lines"], each["after"]) for each in followed.requests] == [
+        *((0, 0), (1000, 7), (1000, 8))
+    ]
+    assert run.out.endswith(":00 next\n")
+
+
+@pytest.mark.parametrize("newest", [3, 30])
+def test_followed_over_a_restart_of_the_supervisor(
+    gadgetip: Command, followed: Followed, newest: int
+) -> None:
+    anew = logged((1, "new"), (newest, "newer"), newest=newest, since=2.0)
+    cut = [(30, "newer")] if newest == 30 else []
+    followed.answers = [
+        logged((9, "old"), newest=9),
+        *(None, NoAnswerError("gadgetip run ended while it was asked"), None),
+        logged(*cut, newest=newest, since=2.0),
+        anew,
+        logged((newest + 1, "newest"), newest=newest + 1, since=2.0),
+    ]
+    run = gadgetip("log", "stick", "-f")
+    texts = [line.rsplit(" ", 1)[1] for line in run.out.splitlines()]
+    assert texts == ["old", "new", "newer", "newest"]
+    assert run.err.splitlines() == [
+        "note: the supervisor is away; waiting for it, 30 s at most",
+        "gadgetip: no attachment is called 'stick'",
+    ]
+
+
+def test_followed_over_a_removal_of_the_attachment(gadgetip: Command, followed: Followed) -> None:
+    followed.answers = [
+        logged((9, "old"), newest=9),
+        logged(newest=1),
+        logged((1, "new"), newest=1),
+    ]
+    assert gadgetip("log", "stick", "-f").out.endswith(":00 new\n")
+
+
+@pytest.mark.parametrize("command", [["log", "stick", "-f"], ["status", "--watch"]])
+def test_a_supervisor_that_does_not_come_back(
+    gadgetip: Command, followed: Followed, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    monkeypatch.setattr(supervisor_client, "RETURN_LIMIT_S", 0.05)
+    monkeypatch.setattr(supervisor_client, "RETURN_POLL_S", 0.01)
+    answer = {**logged(newest=1), "attachments": [STICK]}
+    followed.answers = [answer, *[None] * 1000]
+    run = gadgetip(*command)
+    assert run.status == 6
+    assert "no supervisor runs here" in run.err
+    assert len(followed.requests) > 2
+
+
+def test_watched_over_a_restart_of_the_supervisor(gadgetip: Command, followed: Followed) -> None:
+    answer = {"supervisor": {"pid": 1}, "attachments": [STICK]}
+    followed.answers = [answer, None, {**answer, "attachments": [AWAITED]}]
+    run = gadgetip("status", "--watch", "--json")
+    shown = [json.loads(line) for line in run.out.splitlines()]
+    names = [each["attachments"][0]["name"] for each in shown if "attachments" in each]
+    assert (run.status, names) == (1, ["stick", "programmer"])
+
+
+def test_nobody_is_waited_for_at_first(gadgetip: Command, followed: Followed) -> None:
+    for command in (["log", "stick", "-f"], ["status", "--watch"]):
+        followed.answers = [None]
+        assert gadgetip(*command).status == 6
+    assert len(followed.requests) == 2
 
 
 def test_nobody_to_ask(gadgetip: Command, asked: Asked) -> None:

@@ -64,6 +64,50 @@ def test_a_serial_that_a_word_points_at(form: str, serial: str, before: str, beh
     assert redactor.counts["serial numbers"] >= 1
 
 
+@given(PLAIN.map(str.strip), TEXTS)
+@example("1", "")
+@example("ABCDEF", "")
+def test_a_serial_in_a_list_of_devices(serial: str, behind: str) -> None:
+    redactor = Redactor()
+    text = redactor.redact(f"1-1 (0781:5581, serial {serial}, Ultra) {behind}")
+    assert text.startswith("1-1 (0781:5581, serial <serial-1>, Ultra) ")
+    spaced = Redactor().redact(f"1-1 (0781:5581, serial A {serial})")
+    assert spaced == "1-1 (0781:5581, serial <serial-1>)"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("stick with serial 4C530001 is away", "stick with serial <serial-1> is away"),
+        ("serial number AB-12", "serial number <serial-1>"),
+        ("The serial number is 7", "The serial number is <serial-1>"),
+        ("serial AB12-CD34-EF: 4C", "serial <serial-1>: 4C"),
+        ("Its serial number is 4C530001.", "Its serial number is <serial-1>."),
+        ("no serial 4C530001", "no serial <serial-1>"),
+    ],
+)
+def test_a_serial_in_a_sentence(text: str, expected: str) -> None:
+    redactor = Redactor()
+    assert redactor.redact(text) == expected
+    assert redactor.counts["serial numbers"] == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FTDI USB Serial Device converter now attached to ttyUSB0",
+        "usbserial: USB Serial support registered for pl2303",
+        "serial port ttyUSB0",
+        "serial ttyUSB000",
+        "USB Serial CH340",
+        "a serial number that nobody knows; serial 12",
+        "serial adapters (0403:6001)",
+    ],
+)
+def test_words_that_follow_serial(text: str) -> None:
+    assert Redactor().redact(text) == text
+
+
 @pytest.mark.parametrize("serial", ["serial", "SerialNumber", "serial-1"])
 def test_a_serial_that_is_its_own_word(serial: str) -> None:
     text = Redactor().redact(f'x = 1, serial = "{serial}"')
@@ -128,6 +172,9 @@ def test_longer_first() -> None:
         ('psk = "correct horse"', "psk = <secret>"),
         ("psk=hunter2", "psk=<secret>"),
         ("wpa_passphrase=hunter2", "wpa_passphrase=<secret>"),
+        ("the password is hunter2.", "the password is <secret>"),
+        ('passphrase is "correct horse"', "passphrase is <secret>"),
+        ("its token is notable1", "its token is <secret>"),
         (
             'ssh_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1 me@desk"]',
             'ssh_keys = ["<secret>"]',
@@ -142,6 +189,11 @@ def test_secrets(text: str, expected: str) -> None:
     redactor = Redactor()
     assert redactor.redact(text) == expected
     assert redactor.counts["passphrases and keys"] == 1
+
+
+@pytest.mark.parametrize("text", ["the password is wrong", "psk is not set, a token is missing"])
+def test_what_is_said_of_secrets(text: str) -> None:
+    assert Redactor().redact(text) == text
 
 
 def test_addresses_stay_unless_asked_for() -> None:

@@ -84,12 +84,19 @@ def test_addresses_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_text_file_is_its_owners_alone(tmp_path: Path) -> None:
     path = tmp_path / "r.txt"
-    path.write_text("older")
-    path.chmod(0o644)
     made = make_report(sections=[section("a", "ü \ud800")], serials=[])
     write_report(path, made)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert path.read_text().startswith("==== A\n\nü ?")
+
+
+@pytest.mark.parametrize("name", ["r.txt", "r.tar.gz"])
+def test_nothing_is_written_over(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("older")
+    with pytest.raises(GadgetipError, match="exists: remove it first, or choose another file"):
+        write_report(path, make_report(sections=[section("a", "b")], serials=[]))
+    assert path.read_text() == "older"
 
 
 def test_archive(tmp_path: Path) -> None:

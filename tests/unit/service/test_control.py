@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import signal
 import socket
 import stat
 import threading
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gadgetip.errors import GadgetipError
-from gadgetip.service.control import ControlServer, Request, Service, ask
+from gadgetip.service.control import MAX_CONNECTIONS, ControlServer, Request, Service, ask
 
 
 def service(path: Path) -> Service:
@@ -98,6 +99,60 @@ def test_one_that_does_not_answer(tmp_path: Path) -> None:
         listener.listen()
         with pytest.raises(GadgetipError, match=r"does not answer within"):
             ask(service(path), {"command": "state"}, 0.1)
+
+
+def test_one_user_has_so_many_connections(tmp_path: Path) -> None:
+    path = tmp_path / "serve.sock"
+
+    async def scenario() -> None:
+        async with ControlServer(path, handle):
+            held = [await asyncio.open_unix_connection(str(path)) for _ in range(MAX_CONNECTIONS)]
+            for _ in range(3):
+                with pytest.raises(GadgetipError, match="too many ask at once: try again"):
+                    await asked(path, {"command": "state"})
+            for reader, writer in held:
+                writer.write(b'{"command": "state"}\n')
+                assert json.loads(await reader.readline())["ok"]
+                writer.close()
+            assert await asked(path, {"command": "state"}) == {"ok": True, "command": "state"}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_one_in_the_group_does_not_keep_root_out(tmp_path: Path) -> None:
+    for directory in (tmp_path, *tmp_path.parents[:-2]):
+        directory.chmod(0o755)
+    path = tmp_path / "supervisor.sock"
+    group = 61001
+
+    async def scenario() -> None:
+        async with ControlServer(path, handle, group=group):
+            told, tell = os.pipe()
+            child = os.fork()
+            if child == 0:
+                try:
+                    os.setgroups([group])
+                    os.setuid(65534)
+                    held = [socket.socket(socket.AF_UNIX) for _ in range(2 * MAX_CONNECTIONS)]
+                    for each in held:
+                        each.connect(str(path))
+                    os.write(tell, b"x")
+                    signal.pause()
+                finally:
+                    os._exit(2)
+            try:
+                assert await asyncio.to_thread(os.read, told, 1) == b"x"
+                for _ in range(MAX_CONNECTIONS):
+                    answer = await asked(path, {"command": "state"})
+                    assert answer == {"ok": True, "command": "state"}
+            finally:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                os.close(told)
+                os.close(tell)
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="changes its user")

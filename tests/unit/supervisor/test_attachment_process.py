@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import select
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -235,6 +237,30 @@ def test_nonsense_ends_it() -> None:
     async def scenario() -> None:
         heard = Heard(live)
         assert await heard.ended() == "it sent no message: its kind is not known"
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("failing", ["fork", "pidfd_open"])
+def test_one_that_cannot_be_made_leaves_nothing(
+    failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> NoReturn:
+        raise OSError(errno.EAGAIN, "no more of them")
+
+    def of_ours() -> tuple[set[str], str]:
+        files = {path.name for path in Path("/proc/self/fd").iterdir()}
+        return files, Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+
+    async def scenario() -> None:
+        before = of_ours()
+        with monkeypatch.context() as broken:
+            broken.setattr(os, failing, refuse)
+            with pytest.raises(OSError, match="no more of them"):
+                Heard(lambda _: wait_for_ever())
+        assert of_ours() == before
+        heard = Heard(lambda _: None)
+        assert await heard.ended() == ""
 
     asyncio.run(scenario())
 

@@ -118,6 +118,36 @@ def test_what_nobody_should_trust_is_not_run(directory: Path, make: Make, tmp_pa
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_one_that_a_group_can_write(directory: Path, make: Make, tmp_path: Path) -> None:
+    hook = make("hook", f"touch {tmp_path}/ran")
+    hook.chmod(0o775)
+    os.chown(hook, 0, 65534)
+    problem = "can be written by its group, which is not root's"
+    assert run(directory, Change("stick", "bound", "")) == [
+        f"stick: {hook} {problem}: it is not run"
+    ]
+    os.chown(directory, 0, 65534)
+    directory.chmod(0o775)
+    assert run(directory, Change("stick", "bound", "")) == [
+        f"stick: {directory} {problem}: no hook is run"
+    ]
+    assert not (tmp_path / "ran").exists()
+    for path in (hook, directory):
+        os.chown(path, 0, 0)
+    assert run(directory, Change("stick", "bound", "")) == []
+    assert (tmp_path / "ran").exists()
+
+
+def test_one_change_that_cannot_be_told_does_not_stop_the_next(
+    directory: Path, make: Make, tmp_path: Path
+) -> None:
+    make("hook", f'echo "$GADGETIP_STATE" >> {tmp_path}/out')
+    (said,) = run(directory, Change("stick", "lost", "\ud800"), Change("stick", "bound", ""))
+    assert said.startswith("stick: hook hook is not run: ")
+    assert (tmp_path / "out").read_text() == "bound\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_one_that_is_somebody_elses(directory: Path, make: Make) -> None:
     os.chown(make("hook", "exit 0"), 65534, -1)
     assert run(directory, Change("stick", "bound", "")) == [

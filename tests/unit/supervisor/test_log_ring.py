@@ -13,10 +13,12 @@ def test_the_last_lines_are_kept() -> None:
     assert (lines[0].text, lines[-1].text) == ("line 5", f"line {LINES + 4}")
     assert [line.text for line in ring.last(2)] == [f"line {LINES + 3}", f"line {LINES + 4}"]
     assert ring.last(0) == []
+    assert ring.newest == LINES + 5
 
 
 def test_what_came_since() -> None:
     ring = LogRing()
+    assert ring.newest == 0
     ring.add(1.0, "one")
     ring.add(2.0, "two")
     (two,) = ring.last(after=1)

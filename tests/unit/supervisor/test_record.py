@@ -129,6 +129,24 @@ def test_five_crashes_in_more_than_a_minute(told: Told) -> None:
     assert not any(told.record.crashed(at) for at in times)
 
 
+@given(st.text(st.characters()))
+def test_a_reason_is_one_line_that_can_be_encoded(reason: str) -> None:
+    told = Told()
+    attach(told)
+    told.record.happen(Event.LOSE, reason)
+    assert told.record.reason.isprintable()
+    told.record.reason.encode("utf-8")
+
+
+def test_what_does_not_print_in_a_reason_is_shown_as_what_it_is(told: Told) -> None:
+    attach(told)
+    told.hear(News.LOST, reason="a\nb \ud800 \\n", crashed=False)
+    assert told.record.reason == "a\\nb \\ud800 \\n"
+    for _ in range(2):
+        told.hear(News.REFUSED, reason="no\nmodule", may_mend=True)
+    assert told.lines.count("refused: no\\nmodule") == 1, "the same again is no news"
+
+
 @given(st.lists(st.one_of(messages(), st.sampled_from(Event)), max_size=30))
 def test_whatever_happens(happenings: list[Message | Event]) -> None:
     told = Told()

@@ -1,10 +1,13 @@
 """What the supervisor starts and stops, with processes that do as they are told."""
 
 import asyncio
+import errno
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -72,6 +75,7 @@ class World:
     def __init__(self, directory: Path, *attachments: ConfiguredAttachment) -> None:
         self.controllers = [Controller("u1")]
         self.processes: list[Scripted] = []
+        self.cleaners: list[Scripted] = []
         self.lines: list[str] = []
         self.wishes = Wishes(directory / "stopped.json")
         self.config = Config(SETTINGS, attachments)
@@ -79,6 +83,7 @@ class World:
             self.config,
             self.wishes,
             launch=self.launch,
+            launch_cleaner=self.launch_cleaner,
             controllers=lambda _: self.controllers,
             log=lambda name, text: self.lines.append(f"{name}: {text}"),
         )
@@ -95,6 +100,21 @@ class World:
     ) -> Process:
         process = Scripted(configured.name, udc, on_message, on_end)
         self.processes.append(process)
+        return process
+
+    def launch_cleaner(
+        self,
+        configured: ConfiguredAttachment,
+        udc: str | None,
+        settings: Settings,
+        *,
+        on_message: Callable[[Message], None],
+        on_line: Callable[[str], None],
+        on_end: Callable[[str], None],
+    ) -> Process:
+        process = Scripted(str(configured.wanted), udc, on_message, on_end)
+        process.stopping = True
+        self.cleaners.append(process)
         return process
 
     def running(self) -> dict[str, str | None]:
@@ -431,6 +451,85 @@ def test_an_end_that_takes_too_long(
     play(scenario, V)
 
 
+def test_stop_says_what_had_to_be_killed(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        world.last("a").stubborn = True
+        stop = asyncio.create_task(world.supervisor.stop(["a"]))
+        await until(lambda: world.last("a").stopping)
+        world.last("a").end("killed by SIGKILL")
+        [cleaner] = world.cleaners
+        assert cleaner.udc == "u1"
+        await asyncio.sleep(0.05)
+        assert not stop.done()
+        assert "b" not in world.running(), "before the controller is free"
+        cleaner.end()
+        disorder = "it did not end in order (killed by SIGKILL); what it left was removed"
+        with pytest.raises(GadgetipError, match=f"^{re.escape(f'a: {disorder}')}$"):
+            await stop
+        assert (world.state("a"), world.reason("a")) == (State.STOPPED, disorder)
+        assert f"a: stopped: {disorder}" in world.lines
+        assert world.running() == {"b": "u1"}
+        await world.supervisor.stop(["b"])
+        await world.supervisor.start(["a"])
+        await world.supervisor.stop(["a"])
+        assert world.reason("a") == "", "how it ended before is past"
+
+    play(scenario, A, B)
+
+
+def test_what_cannot_be_removed_is_said(
+    play: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario(world: World) -> None:
+        world.last("v").stubborn = True
+        stop = asyncio.create_task(world.supervisor.stop(["v"]))
+        await until(lambda: world.last("v").stopping)
+        world.last("v").end("exit status 1")
+        world.cleaners[0].say(News.REFUSED, reason="port 3 does not go", may_mend=True)
+        world.cleaners[0].end()
+        with pytest.raises(GadgetipError, match=r"could not all be removed: port 3 does not go$"):
+            await stop
+
+        def refuse(*_: object, **__: object) -> NoReturn:
+            raise OSError(errno.EAGAIN, "no more processes")
+
+        await world.supervisor.start(["v"])
+        monkeypatch.setattr(world.supervisor, "_launch_cleaner", refuse)
+        world.last("v").stubborn = True
+        stop = asyncio.create_task(world.supervisor.stop(["v"]))
+        await until(lambda: world.last("v").stopping)
+        world.last("v").end("killed by SIGKILL")
+        with pytest.raises(GadgetipError, match="no process could be made: no more processes"):
+            await stop
+        assert world.running() == {}
+
+    play(scenario, V)
+
+
+def test_what_is_removed_is_what_was_launched(play: Callable[..., None]) -> None:
+    """Not what the configuration says meanwhile."""
+
+    async def scenario(world: World) -> None:
+        world.last("v").stubborn = True
+        other = replace(V, wanted=MatchSelector((Match(ids=("3:4",)),)))
+        world.supervisor.reconfigure(Config(SETTINGS, (other,)))
+        world.last("v").end("killed by SIGKILL")
+        assert world.count("v") == 1, "before all is removed"
+        world.cleaners[0].end()
+        assert world.cleaners[0].name == str(V.wanted)
+        assert world.count("v") == 2
+        world.last("v").stubborn = True
+        world.supervisor.reconfigure(Config(SETTINGS))
+        world.last("v").end("killed by SIGKILL")
+        end = asyncio.create_task(world.supervisor.end())
+        await asyncio.sleep(0.05)
+        assert not end.done()
+        world.cleaners[1].end()
+        await end
+
+    play(scenario, V)
+
+
 def test_requests(play: Callable[..., None]) -> None:
     async def scenario(world: World) -> None:
         def reload() -> Changes:
@@ -445,6 +544,10 @@ def test_requests(play: Callable[..., None]) -> None:
         logged = await requests.handle({"command": "log", "name": "v", "lines": 1})
         assert isinstance(logged["lines"], list)
         assert [line["text"] for line in logged["lines"]] == ["hello"]
+        assert logged["newest"] == logged["lines"][0]["number"]
+        assert logged["supervisor"] == {"pid": 1}
+        none = await requests.handle({"command": "log", "name": "v", "lines": 0})
+        assert none == {**logged, "lines": []}
         assert abs(logged["lines"][0]["at"] - time.time()) < 60
         assert await requests.handle({"command": "stop", "names": ["v"]}) == {"names": ["v"]}
         for request, problem in (
