@@ -63,7 +63,7 @@ class BotInitiator:
                 await asyncio.sleep(READY_PAUSE_S)
             elif not has_medium:
                 return
-            elif sense.key == scsi.NOT_READY and sense.code == scsi.MEDIUM_NOT_PRESENT:
+            elif sense.is_without_medium:
                 raise DeviceChangedError(f"unit {unit} has no medium any more")
             else:
                 await asyncio.sleep(READY_PAUSE_S)

@@ -19,7 +19,8 @@ class UnitMemory:
     """One logical unit, as the host knows it; None is "the host never asked".
 
     `identity` is what INQUIRY answers in its first 36 bytes, or as many as the host asked for;
-    `serial` the page of that name; `capacity` the last block and the block length in bytes.
+    `serial` the page of that name; `capacity` the last block and the block length in bytes, of the
+    medium that the host was not told is gone.
     """
 
     identity: bytes | None = None
@@ -39,6 +40,7 @@ class BotMemory:
         """Whether what answers this command is to be noted."""
         return command.operation in {
             scsi.INQUIRY,
+            scsi.REQUEST_SENSE,
             scsi.READ_CAPACITY_10,
             scsi.SERVICE_ACTION_IN_16,
         }
@@ -56,6 +58,9 @@ class BotMemory:
                 unit.serial = answer[: scsi.SERIAL_BYTES]
             elif scsi.asks_for_standard_data(block):
                 unit.identity = answer[: scsi.INQUIRY_BYTES]
+        elif command.operation == scsi.REQUEST_SENSE:
+            if scsi.Sense.read(answer).is_without_medium:
+                unit.capacity = None
         elif command.operation == scsi.READ_CAPACITY_10:
             unit.capacity = scsi.capacity_of(answer, is_16=False) or unit.capacity
         elif command.operation == scsi.SERVICE_ACTION_IN_16 and scsi.asks_for_capacity_16(block):

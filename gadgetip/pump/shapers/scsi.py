@@ -56,6 +56,11 @@ class Sense:
             return cls(data[2] & 0x0F, data[12], data[13])
         return cls(data[2] & 0x0F if len(data) > 2 else 0)
 
+    @property
+    def is_without_medium(self) -> bool:
+        """Whether the unit has no medium."""
+        return self.key == NOT_READY and self.code == MEDIUM_NOT_PRESENT
+
     def pack(self) -> bytes:
         """Fixed format, for a command that has just failed."""
         data = bytearray(SENSE_BYTES)

@@ -229,6 +229,32 @@ def test_a_unit_that_never_did_anything_well_hides_its_reset_all_the_same() -> N
     run(scenario())
 
 
+@pytest.mark.parametrize("inserted", [False, True])
+def test_a_medium_that_the_host_knows_is_gone_is_not_missed(inserted: bool) -> None:
+    """A card reader that is empty is the same as before; one with another card is not."""
+
+    async def scenario() -> None:
+        stick, disk, losses, driver = await used()
+        change(disk, not_ready=MEDIUM_NOT_PRESENT)
+        assert (await driver.command(Job(TEST_UNIT_READY))).status[12] == 1
+        result = await driver.command(Job(REQUEST_SENSE, 18))
+        assert read_sense(result.data) == MEDIUM_NOT_PRESENT
+        if inserted:
+            change(disk, not_ready=None, last_block=99)
+            await driver.command(Job(READ_CAPACITY, 8))
+        losses.lose()
+        if inserted:
+            change(disk, last_block=98)
+            with pytest.raises(DeviceChangedError, match="another capacity"):
+                await losses.over()
+            return
+        await losses.over()
+        assert not stick.shaper.held
+        await at_rest(stick, losses)
+
+    run(scenario())
+
+
 async def fail(stick: Stick, losses: Losses, driver: Driver, job: Job) -> None:
     """Lose the link while `job` is under way, and see it fail."""
     losses.at.append(6)
