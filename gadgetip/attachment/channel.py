@@ -1,6 +1,9 @@
 """What keeper and worker tell each other: one packet, one message, in JSON.
 
-The channel is also the leash: when one end closes, the other process is dead.
+The channel is also the leash: when one end closes, the other process is dead, or as good as dead.
+
+The worker reads what strangers say, so the keeper takes nothing from it but messages: what is none
+is an error, and files that come with it are the kernel's to close.
 """
 
 import json
@@ -8,8 +11,10 @@ import select
 import socket
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 MAX_MESSAGE_BYTES = 64 * 1024
+MAX_TEXT_CHARACTERS = 4096
 ENDING_LIMIT_S = 2.0
 
 
@@ -36,6 +41,10 @@ class Word(StrEnum):
     """The same device over another stream; `text` is its devid and its next seqnum."""
 
 
+class MessageError(Exception):
+    """What was received is no message."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One message; `text` is for people where `Word` does not say otherwise."""
@@ -53,14 +62,15 @@ _WORTH_A_WAIT = frozenset(
 def channel() -> tuple["Channel", "Channel"]:
     """The two ends."""
     keeper, worker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    return Channel(keeper), Channel(worker)
+    return Channel(keeper), Channel(worker, takes_streams=True)
 
 
 class Channel:
     """One end of the channel."""
 
-    def __init__(self, end: socket.socket) -> None:
+    def __init__(self, end: socket.socket, *, takes_streams: bool = False) -> None:
         self._end = end
+        self._takes_streams = takes_streams
         end.setblocking(False)
 
     def fileno(self) -> int:
@@ -72,7 +82,7 @@ class Channel:
 
         How it ended is worth a wait.
         """
-        data = json.dumps({"word": word, "text": text[:4096]}).encode()
+        data = json.dumps({"word": word, "text": text[:MAX_TEXT_CHARACTERS]}).encode()
         if word in _WORTH_A_WAIT:
             select.select([], [self._end], [], ENDING_LIMIT_S)
         try:
@@ -89,17 +99,39 @@ class Channel:
             return
 
     def receive(self) -> Message | None:
-        """The next message; None when the other process is gone. Raises `BlockingIOError`."""
+        """The next message; None when the other process is gone.
+
+        Raises `BlockingIOError`, `MessageError`.
+        """
+        files: list[int] = []
         try:
-            data, files, _, _ = socket.recv_fds(self._end, MAX_MESSAGE_BYTES, 1)
+            if self._takes_streams:
+                data, files, _, _ = socket.recv_fds(self._end, MAX_MESSAGE_BYTES, 1)
+            else:
+                data = self._end.recv(MAX_MESSAGE_BYTES)
         except ConnectionResetError:
             return None
         if not data:
             return None
-        fields = json.loads(data)
         stream = socket.socket(fileno=files[0]) if files else None
-        return Message(Word(fields["word"]), str(fields["text"]), stream)
+        return Message(*parse_message(data), stream)
 
     def close(self) -> None:
         """Let go of this end."""
         self._end.close()
+
+
+def parse_message(data: bytes) -> tuple[Word, str]:
+    """Read a packet; raises `MessageError`."""
+    try:
+        fields: Any = json.loads(data)
+    except (ValueError, RecursionError):
+        raise MessageError("it is no JSON") from None
+    if not isinstance(fields, dict) or fields.keys() != {"word", "text"}:
+        raise MessageError("it has other fields")
+    word, text = fields["word"], fields["text"]
+    if not isinstance(word, str) or word not in set(Word):
+        raise MessageError("its word is not known")
+    if not isinstance(text, str) or len(text) > MAX_TEXT_CHARACTERS:
+        raise MessageError("its text is none, or too long")
+    return Word(word), text

@@ -78,7 +78,7 @@ def attach_to_gadget(
         signal.signal(each, signal.default_int_handler)
     _require_a_backend()
     with ExitStack() as claims:
-        udc = _claim(claims, udc_name)
+        udc, lock = _claim(claims, udc_name)
         found = search(address, selector)
         recall: Recall | None = None
         try:
@@ -87,7 +87,7 @@ def attach_to_gadget(
             wanted = udc_name or profile.gadget.udc
             if wanted not in {None, udc.name}:
                 claims.close()
-                udc = _claim(claims, wanted)
+                udc, lock = _claim(claims, wanted)
             plan = plan_for(found.tree, udc, profile)
             if plan.refusals:
                 reasons = "; ".join(map(str, plan.refusals))
@@ -111,7 +111,7 @@ def attach_to_gadget(
                     on_waiting=listener.waiting,
                 )
             bound = Bound(found, udc, plan)
-            _build_and_keep(BACKENDS[plan.backend](udc.name), bound, listener, recall)
+            _build_and_keep(BACKENDS[plan.backend](udc.name), bound, lock, listener, recall)
         finally:
             found.imported.close()
             if recall is not None:
@@ -134,17 +134,17 @@ def plan_for(tree: DeviceTree, udc: Udc, profile: Profile) -> Plan:
     )
 
 
-def _claim(claims: ExitStack, name: str | None) -> Udc:
+def _claim(claims: ExitStack, name: str | None) -> tuple[Udc, UdcLock]:
     """The controller, locked until `claims` is closed, with nothing of ours left on it."""
     udc = _choose_udc(name)
-    claims.enter_context(UdcLock(udc.name))
+    lock = claims.enter_context(UdcLock(udc.name))
     udc = choose_udc(udc.name)  # what was true before the lock may not be any more
     if not udc.is_free and not _is_ours(udc):
         raise PrerequisiteError(
             f"{udc.name} is in use by {udc.owner}: remove that, or choose another with --udc"
         )
     _clean(udc.name)
-    return udc
+    return udc, lock
 
 
 def remove_leftovers(udc: str) -> None:
@@ -191,13 +191,13 @@ def _choose_udc(name: str | None) -> Udc:
 
 
 def _build_and_keep(
-    backend: Backend, bound: Bound, listener: Listener, recall: Recall | None
+    backend: Backend, bound: Bound, lock: UdcLock, listener: Listener, recall: Recall | None
 ) -> None:
     ending: Message | None = None
     worker: WorkerProcess | None = None
     try:
         replica = _build(backend, bound.plan)
-        worker = WorkerProcess(bound.found.imported, replica, bound.plan)
+        worker = WorkerProcess(bound.found.imported, replica, bound.plan, lock.file)
         keeper = Keeper(worker, listener, recall)
 
         def show() -> None:

@@ -7,15 +7,18 @@ worker the stream.
 """
 
 import asyncio
+import contextlib
+import gc
 import json
 import os
 import select
 import signal
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
-from gadgetip.attachment.channel import Channel, Message, Word, channel
+from gadgetip.attachment.channel import Channel, Message, MessageError, Word, channel
 from gadgetip.attachment.listener import Listener
 from gadgetip.attachment.recalling import Recall
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
@@ -30,24 +33,34 @@ READY_LIMIT_S = 20.0
 STOP_LIMIT_S = 6.0
 LEAVE_LIMIT_S = 2.0
 RESUME_LIMIT_S = 5.0
-"""What a device that was imported just in time has to be brought back, past the limit if need be."""
+"""What a device that was imported in time has to be brought back, past the limit if need be."""
 
 
 class WorkerProcess:
     """The worker, as its keeper sees it: a process id, a channel, and a way to end it."""
 
-    def __init__(self, imported: ImportedDevice, replica: Replica, plan: Plan) -> None:
+    def __init__(
+        self, imported: ImportedDevice, replica: Replica, plan: Plan, lock_file: int
+    ) -> None:
+        """Fork it; beside what it carries the traffic with, it keeps `lock_file` open."""
         self.channel, worker_end = channel()
         self.pid = os.fork()
         if self.pid == 0:
-            _live_as_worker(imported, replica, plan, self.channel, worker_end)
+            kept = {0, 1, 2, imported.stream.fileno(), worker_end.fileno(), lock_file}
+            _live_as_worker(imported, replica, plan, worker_end, kept | replica.files)
         worker_end.close()
         self.pidfd = os.pidfd_open(self.pid)
         self.status: int | None = None
 
     def reap(self) -> str:
-        """Collect the dead worker; returns how it died, in words."""
+        """Collect the worker; returns how it died, in words.
+
+        It is dead or leaving: one that has said good-bye and stays is killed.
+        """
         if self.status is None:
+            gone, _, _ = select.select([self.pidfd], [], [], LEAVE_LIMIT_S)
+            if not gone:
+                os.kill(self.pid, signal.SIGKILL)
             _, self.status = os.waitpid(self.pid, 0)
         if os.WIFSIGNALED(self.status):
             return f"killed by {signal.Signals(os.WTERMSIG(self.status)).name}"
@@ -55,14 +68,9 @@ class WorkerProcess:
 
     def end(self) -> None:
         """Make sure that the worker is gone; one that is leaving by itself gets the time to."""
-        if self.status is None:
-            self.channel.close()
-            gone, _, _ = select.select([self.pidfd], [], [], LEAVE_LIMIT_S)
-            if not gone:
-                os.kill(self.pid, signal.SIGKILL)
-            self.reap()
-        os.close(self.pidfd)
         self.channel.close()
+        self.reap()
+        os.close(self.pidfd)
 
 
 def _speed_named(text: str) -> Speed | None:
@@ -74,17 +82,33 @@ def _speed_named(text: str) -> Speed | None:
 
 
 def _live_as_worker(
-    imported: ImportedDevice, replica: Replica, plan: Plan, keeper_end: Channel, channel: Channel
+    imported: ImportedDevice, replica: Replica, plan: Plan, channel: Channel, kept: set[int]
 ) -> NoReturn:
     """What the forked process does; it must never return into the keeper's code."""
     status = 1
     try:
-        keeper_end.close()
+        gc.freeze()
+        _let_go_of_all_but(kept)
         status = run_worker(imported.urbs(), replica, plan, channel)
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(status)
+
+
+def _let_go_of_all_but(kept: set[int]) -> None:
+    """Close what a worker must not have: its keeper's end, and what the supervisor gave its keeper.
+
+    The numbers lead nowhere from now on, rather than to what is opened next: the objects that hold
+    them are still there.
+    """
+    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for number in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+        if number not in kept and number != nowhere:
+            with contextlib.suppress(OSError):
+                os.fstat(number)  # the directory that was listed is closed again
+                os.dup2(nowhere, number, inheritable=False)
+    os.close(nowhere)
 
 
 class Keeper:
@@ -104,6 +128,7 @@ class Keeper:
         self._recalling: asyncio.Task[None] | None = None
         self._ending: asyncio.Future[Message | None]
         self._ready = asyncio.Event()
+        self._shown = False
         self._stopping = False
 
     async def keep(self, on_ready: Callable[[], None]) -> Message | None:
@@ -128,6 +153,7 @@ class Keeper:
         try:
             if not self._ending.done():
                 on_ready()
+                self._shown = True
             return await self._ending
         finally:
             self._give_up_recalling()
@@ -139,10 +165,18 @@ class Keeper:
             message = self._worker.channel.receive()
         except BlockingIOError:
             return
+        except MessageError as error:
+            self._hear_no_more(f"the worker sent no message: {error}")
+            return
         if message is None:
-            asyncio.get_running_loop().remove_reader(self._worker.channel.fileno())
-            self._end(Message(Word.ENDED, f"the worker died: {self._worker.reap()}"))
-        elif message.word is Word.READY:
+            self._hear_no_more(f"the worker died: {self._worker.reap()}")
+        elif message.word in {Word.STOP, Word.STREAM}:
+            self._hear_no_more(f"the worker said {message.word!s}, which is the keeper's word")
+        else:
+            self._take(message)
+
+    def _take(self, message: Message) -> None:
+        if message.word is Word.READY:
             self._ready.set()
         elif message.word is Word.HOST:
             self._listener.host(message.text)
@@ -153,12 +187,21 @@ class Keeper:
         elif message.word is Word.TRAFFIC:
             if (traffic := parse_traffic(message.text)) is not None:
                 self._listener.traffic(traffic)
-        elif message.word is Word.LINK_ENDED and self._recall is not None and not self._stopping:
+        elif message.word is Word.LINK_ENDED and self._may_hold and self._recall is not None:
             self._hold(self._recall, message.text)
         elif message.word is Word.RESUMED:
             self._resumed()
         else:
             self._end(message)
+
+    def _hear_no_more(self, reason: str) -> None:
+        asyncio.get_running_loop().remove_reader(self._worker.channel.fileno())
+        self._end(Message(Word.ENDED, reason))
+
+    @property
+    def _may_hold(self) -> bool:
+        """Whether there is a host that would notice, and nobody who wants it to."""
+        return self._shown and not self._stopping
 
     def _hold(self, recall: Recall, reason: str) -> None:
         """Look for the device; the limit counts from the first loss until the host may go on."""

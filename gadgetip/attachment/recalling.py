@@ -8,6 +8,10 @@ unplugged meanwhile is another one even when it is not: it has lost what its hos
 
 A server that has just been started may not export the device yet, so "I have no such device" is
 believed when it has been the answer for a while.
+
+The host waits meanwhile, and has no patience for the pauses that suit a device that is merely
+awaited, of which its profile may speak too. So a pause is never longer than `PAUSES_S` allows, or
+the shortest that the profile wants, nor does one run past the end of the time that there is.
 """
 
 import asyncio
@@ -57,7 +61,8 @@ class Recall:
         self._address = address
         self._selector = selector
         self._tree = found.tree
-        self._pauses_s = pauses_s
+        shortest, longest = pauses_s
+        self._pauses_s = shortest, min(longest, max(shortest, PAUSES_S[1]))
         self._on_waiting = on_waiting
 
     async def again(self, deadline: float) -> ImportedDevice:
@@ -69,7 +74,7 @@ class Recall:
         self.imported.close()
         try:
             async with asyncio.timeout_at(deadline) as limit:
-                found = await self._find()
+                found = await self._find(deadline)
         except TimeoutError:
             if not limit.expired():
                 raise
@@ -83,7 +88,7 @@ class Recall:
         remember_import(found.imported.stream, found.imported.record, self._address, self._selector)
         return found.imported
 
-    async def _find(self) -> FoundDevice:
+    async def _find(self, deadline: float) -> FoundDevice:
         loop = asyncio.get_running_loop()
         backoff = Backoff(*self._pauses_s)
         busid = self.imported.record.busid
@@ -104,7 +109,7 @@ class Recall:
             except GadgetipError as error:
                 gone_since = None
                 reason = error
-            pause_s = backoff.pause()
+            pause_s = min(backoff.pause(), max((deadline - loop.time()) / 2, PAUSES_S[0]))
             self._on_waiting(reason, pause_s)
             await asyncio.sleep(pause_s)
 

@@ -27,6 +27,7 @@ from gadgetip.remote import (
     DeviceBusyError,
     FoundDevice,
     KnownTrees,
+    LeftOut,
     NotExportedError,
     OnImport,
     find_and_import,
@@ -56,7 +57,7 @@ class PatientSearch:
     With a `backoff` (after a loss) a peer that talks nonsense is also asked again: it may be a
     server in the middle of a restart. `poll_s` says how often an awaited device is asked for, in
     seconds; `pause` waits for so many seconds, or less where something happens that makes it worth
-    while.
+    while. What is `left_out` is not taken.
     """
 
     def __init__(
@@ -67,10 +68,12 @@ class PatientSearch:
         pause: Callable[[float], None] | None = None,
         poll_s: Callable[[], float] = lambda: POLL_S,
         on_import: OnImport | None = None,
+        left_out: LeftOut | None = None,
     ) -> None:
         self._wait = pause or time.sleep
         self._poll_s = poll_s
         self._on_import = on_import
+        self._left_out = left_out
         self._on_waiting = on_waiting
         self._backoff = backoff
         self._known: KnownTrees = {}
@@ -89,7 +92,9 @@ class PatientSearch:
             self._wait(pause_s)
 
     def _ask(self, address: HostAddress, selector: Wanted) -> FoundDevice:
-        return asyncio.run(find_and_import(address, selector, self._known, self._on_import))
+        return asyncio.run(
+            find_and_import(address, selector, self._known, self._on_import, self._left_out)
+        )
 
     def _pause(self, error: GadgetipError, took_s: float) -> float:
         if self._backoff is None:

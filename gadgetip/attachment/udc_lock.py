@@ -53,6 +53,11 @@ class UdcLock:
         os.pwrite(self._file, f"{os.getpid()}\n".encode("ascii"), 0)
         return self
 
+    @property
+    def file(self) -> int:
+        """The file that holds the lock, for a process that is to hold it too."""
+        return self._file
+
     def __exit__(self, *_: object) -> None:
         """Let go. The file stays: removing it would let two processes lock two files."""
         with contextlib.suppress(OSError):

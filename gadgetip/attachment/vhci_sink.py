@@ -83,14 +83,15 @@ def stay_on_vhci(
     search: Search,
     on_attached: Callable[[Imported], None],
     on_traffic: Callable[[Traffic], None] = lambda _: None,
+    on_found: Callable[[FoundDevice], None] = lambda _: None,
 ) -> bool:
     """Attach, and stay until it ends.
 
     Returns False when the user stopped it (SIGINT, SIGTERM, SIGHUP), and then the device is
-    detached; True when somebody else detached it on this machine. `on_traffic` is told once a
-    second what the connection has carried. Raises `DeviceUnpluggedError`, `LinkLostError`,
-    `GadgetipError` if a driver does not let go of a device that is lost, and what `attach_to_vhci`
-    raises.
+    detached; True when somebody else detached it on this machine. `on_found` is told of the device
+    before the kernel gets it, `on_traffic` once a second what the connection has carried. Raises
+    `DeviceUnpluggedError`, `LinkLostError`, `GadgetipError` if a driver does not let go of a device
+    that is lost, and what `attach_to_vhci` raises.
     """
     for each in STOP_SIGNALS:
         signal.signal(each, signal.default_int_handler)
@@ -99,6 +100,7 @@ def stay_on_vhci(
     stream, busid = found.imported.stream, found.imported.record.busid
     there: Imported | None = None
     try:
+        on_found(found)
         with _undisturbed():
             there = _hand_over(address, selector, found)
         recorded = is_recorded(there.port.number, there.remembered)

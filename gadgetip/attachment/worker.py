@@ -1,8 +1,9 @@
 """The worker: carries the traffic of one replica, without privileges.
 
 It is born with everything open: the stream to the server, endpoint 0, the channel to its keeper,
-and the way to the endpoint files. It ends when the keeper says so or is gone, when the link ends,
-or when the controller is taken away; it never tears anything down, that is the keeper's.
+and the way to the endpoint files; what else its keeper has is closed to it. It ends when the keeper
+says so or is gone, when the link ends, or when the controller is taken away; it never tears
+anything down, that is the keeper's.
 
 What the host does arrives on the threads of endpoint 0, as events and as control requests. Both go
 through one queue and are handled strictly one after the other: a request that came behind a reset
@@ -46,8 +47,15 @@ STOP_LIMIT_S = 3.0
 DECONFIGURED_AFTER_S = 0.3
 WAKEUP_POLL_S = 0.02
 TRAFFIC_S = 1.0
+MAX_REFERENCES = 2**31
+"""What some kernels may keep of this process before it makes way for another: half of what they can
+count (`gadgetip.pump.request_queue`)."""
 SWITCH_INTERVAL_S = 0.0005
 UNPRIVILEGED_USER = "nobody"
+WORN_OUT = (
+    "the replica has to be plugged in anew after so many requests (2^31), for some kernels lose "
+    "count of them later on"
+)
 
 
 @dataclass(slots=True)
@@ -81,6 +89,7 @@ class Worker:
         """Who has it may change the device's state: what the host does, or the link coming back."""
         self._held: HeldDevice | None = None
         self._traffic_told = ""
+        self._leaving = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop
 
@@ -263,6 +272,9 @@ class Worker:
         if text != self._traffic_told:
             self._traffic_told = text
             self._keeper.send(Word.TRAFFIC, text)
+        if self._pump.references >= MAX_REFERENCES and self._linked.is_set() and not self._leaving:
+            self._leaving = True
+            self._spawn(self._finish(WORN_OUT))
 
     async def _heard(self, work: _Event) -> None:
         event = work.event
@@ -328,15 +340,16 @@ class Worker:
         if message is None:
             self._ended.set()
         elif message.word is Word.STOP:
-            self._spawn(self._stop())
+            self._spawn(self._finish("stopped"))
         elif message.word is Word.STREAM and message.stream is not None:
             resuming = self._spawn(self._resume(message.stream, message.text))
             resuming.add_done_callback(self._following_ended)
 
-    async def _stop(self) -> None:
+    async def _finish(self, reason: str) -> None:
+        """End in order: what the host was told is written is confirmed first, if it can be."""
         if lost := await self._pump.finish(STOP_LIMIT_S):
             self.noticed(f"{lost} bytes were taken from the host and not confirmed by the device")
-        self._end(Word.ENDED, "stopped")
+        self._end(Word.ENDED, reason)
 
     def _spawn(self, steps: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = self._loop.create_task(steps)

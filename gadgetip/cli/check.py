@@ -8,7 +8,7 @@ import click
 from gadgetip.cli.arguments import descriptors_option, udc_model_option, udc_option
 from gadgetip.cli.output import Output, common_options, safe
 from gadgetip.errors import ExitStatus
-from gadgetip.profiles import PROFILE_KIND, Profile
+from gadgetip.profiles import AUTO, PROFILE_KIND, Profile, load_profile
 from gadgetip.server.policy import POLICY_KIND, Policy
 from gadgetip.strict_toml import FileError, FileKind, load_document
 from gadgetip.supervisor.config import Config
@@ -58,12 +58,16 @@ def check(
     """Check configurations, profiles and policies: every fault of every file, with its line.
 
     Which of them a file is, its first key says: schema = "config/1", "profile/1", "policy/1".
+    That a configuration names a profile that cannot be had on this machine is a warning.
     With --descriptors, a profile's wishes are held against the device: what they name has to be
     there, and the plan must not refuse it.
     """
     if descriptors is None and (udc or udc_model):
         raise click.UsageError("--udc and --udc-model go with --descriptors")
     results = [_check(file) for file in files]
+    for each in results:
+        if isinstance(each.content, Config):
+            _check_profiles_of(output, each.file, each.content)
     if descriptors is not None:
         _check_profiles(output, results, descriptors, udc, udc_model)
     if output.json:
@@ -84,6 +88,16 @@ def _check(file: str) -> _Checked:
         return _Checked(file, load_document(Path(file), *_KINDS))
     except FileError as error:
         return _Checked(file, None, error)
+
+
+def _check_profiles_of(output: Output, file: str, config: Config) -> None:
+    """Warn of profiles that attachments name and that cannot be had on this machine."""
+    for each in config.attachments:
+        if each.profile != AUTO:
+            try:
+                load_profile(each.profile)
+            except FileError as error:
+                output.warn(f"{file}: profile of {each.name}: {error}")
 
 
 def _check_profiles(

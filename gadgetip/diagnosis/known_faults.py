@@ -43,7 +43,7 @@ BOARD_FAULTS = (
         State.NOTE,
         "this kernel's FunctionFS may leak one reference with each write to an endpoint; "
         "the counter wraps after 4,294,967,296 of them",
-        "restart an attachment that writes thousands of packets a second every few days",
+        "gadgetip plugs a replica in anew after half as many",
     ),
     # The same file: without get_alt the composite layer stalls every alternate setting but 0.
     # Absent in 6.1.192, present in 6.12.117; 6.6 was not read.

@@ -93,6 +93,11 @@ class PythonPump:
         """What has moved so far, by the device's bEndpointAddress, whatever setting it was in."""
         return dict(self._statistics)
 
+    @property
+    def references(self) -> int:
+        """References to this process's memory that some kernels have kept (`request_queue`)."""
+        return self._queue.references
+
     async def start(self, routes: tuple[EndpointRoute, ...]) -> None:
         """Open these endpoints in addition to those that run.
 

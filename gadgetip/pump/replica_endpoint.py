@@ -177,6 +177,8 @@ class ReplicaEndpoint:
         def settled(block: libaio.AIOBlock, result: int, _: int) -> None:
             del self._pending[id(block)]
             self._spare.append(block)
+            if self.is_in or result <= 0:
+                self._queue.references += 1
             self._note_idle()
             completed(result)
 

@@ -3,6 +3,12 @@
 Linux AIO, because a plain read or write of an endpoint file would hold the file's mutex until the
 host moves, and a halt needs that mutex. Requests queued within one turn of the event loop reach
 the kernel in one system call. An error before queueing arrives as a completion like any other.
+
+FunctionFS of some kernels takes a reference to this process's memory for each request, and gives it
+back only for reads that brought something (f_fs.c, `ffs_epfile_write_iter`,
+`ffs_user_copy_worker`). The kernel counts them in 32 bits, and when the count wraps the memory is
+freed under the process. Nothing gives them back but the end of the process: so they are counted
+here (`references`), and whoever owns the process ends it in time.
 """
 
 import asyncio
@@ -26,6 +32,8 @@ class RequestQueue:
         self._context = libaio.AIOContext(capacity)
         self._eventfd = libaio.EventFD(flags=libaio.EFD_NONBLOCK | libaio.EFD_CLOEXEC)
         self._queued: list[libaio.AIOBlock] = []
+        self.references = 0
+        """Those that some kernels have kept; see the head of this module."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def attach(self) -> None:

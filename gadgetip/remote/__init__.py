@@ -10,6 +10,7 @@ from gadgetip.remote.finding import (
     AmbiguousError,
     FoundDevice,
     KnownTrees,
+    LeftOut,
     OnImport,
     find_and_import,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "FoundDevice",
     "ImportedDevice",
     "KnownTrees",
+    "LeftOut",
     "NotExportedError",
     "OnImport",
     "find_and_import",

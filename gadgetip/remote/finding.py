@@ -9,6 +9,8 @@ listed either. One that was meant by the same words is then asked for by its bus
 """
 
 import logging
+import math
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -46,13 +48,58 @@ class FoundDevice:
 DeviceKey = tuple[str, int, int, int, int]
 """Of a device in a server's list: bus id, bus, address, VID, PID; another one after a replug."""
 
-KnownTrees = dict[DeviceKey, DeviceTree]
-"""What devices said of themselves when they were imported to see."""
+
+@dataclass(frozen=True, slots=True)
+class NotSeen:
+    """A candidate that could not be looked at, and is not asked for before `until`.
+
+    That is a time of `time.monotonic`, in seconds; infinite where it was imported, and so reset.
+    """
+
+    until: float
+
+
+KnownTrees = dict[DeviceKey, DeviceTree | NotSeen]
+"""What devices said of themselves when they were imported to see, or that they did not."""
 
 OnImport = Callable[[str], None]
 """Told the bus id of a device that was imported."""
 
 PAST_BUSY_LIMIT_S = 2.0
+AWAY_S = 3.0
+"""A server may take so long to list a device again that was given back."""
+
+
+class LeftOut:
+    """Devices that were imported and are of no use here: each until the server lists it no more."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._listed: dict[DeviceKey, float] = {}
+        """When each was listed, or given back, for the last time."""
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._listed)
+
+    def add(self, record: DeviceRecord) -> None:
+        """Leave this device out, which was ours until now."""
+        self._listed[_key(record)] = self._clock()
+
+    def forget(self) -> None:
+        """Leave nothing out."""
+        self._listed.clear()
+
+    def others(self, records: Collection[DeviceRecord]) -> list[DeviceRecord]:
+        """Of a server's list, all other devices; what has not been listed for long is forgotten."""
+        now = self._clock()
+        self._listed.update({_key(each): now for each in records if _key(each) in self._listed})
+        self._listed = {key: at for key, at in self._listed.items() if now - at < AWAY_S}
+        return [each for each in records if _key(each) not in self._listed]
+
+
+REFUSED_AGAIN_S = 10.0
+"""When a candidate is asked for again that was in use; no such question resets it."""
 
 
 async def find_and_import(
@@ -60,23 +107,26 @@ async def find_and_import(
     wanted: Wanted,
     known: KnownTrees | None = None,
     on_import: OnImport | None = None,
+    left_out: LeftOut | None = None,
 ) -> FoundDevice:
     """Import the one device that is `wanted` and read its descriptors.
 
     Whoever asks again and again passes `known`: what was imported to see is noted there, and not
-    imported again while the server lists it. `on_import` is told the bus id of the one that is
-    meant as soon as it is ours, before its descriptors are read; where it had to be imported to be
-    recognised it is not. Raises `AmbiguousError` that lists the candidates when several match,
+    imported again while the server lists it, even if it could not be read. `on_import` is told the
+    bus id of the one that is meant as soon as it is ours, before its descriptors are read; where it
+    had to be imported to be recognised it is not. A device that is `left_out` is none of the
+    candidates. Raises `AmbiguousError` that lists the candidates when several match,
     `NotExportedError` that says what the server exports when none does, and what importing and
     reading raise.
     """
-    if wanted.exact_busid is not None:
+    if wanted.exact_busid is not None and not left_out:
         return await _import_busid(address, wanted.exact_busid, on_import)
     records = await list_devices(address)
     seen = {} if known is None else known
     for gone in seen.keys() - {_key(record) for record in records}:
         del seen[gone]
-    found, matching = await _look_through(address, wanted, records, seen)
+    candidates = left_out.others(records) if left_out else records
+    found, matching = await _look_through(address, wanted, candidates, seen)
     if not matching:
         found = await _held_before(address, wanted, records)
         if found is None:
@@ -100,12 +150,9 @@ async def _look_through(
     found: FoundDevice | None = None
     try:
         for record in unsure:
-            candidate: FoundDevice | None = None
-            if (tree := seen.get(_key(record))) is None:
-                candidate = await _look_if_possible(address, record)
-                if candidate is None:
-                    continue
-                tree = seen[_key(record)] = candidate.tree
+            tree, candidate = await _tree_of(address, record, seen)
+            if tree is None:
+                continue
             if wanted.matches(facts_of_tree(tree, record.busid)):
                 matching.append(record)
                 if candidate is not None and found is None and len(matching) == 1:
@@ -184,15 +231,31 @@ async def _look(
     return FoundDevice(imported, tree)
 
 
-async def _look_if_possible(address: HostAddress, record: DeviceRecord) -> FoundDevice | None:
-    """Look at one of several candidates: one in use, or out of order, is not the one meant."""
+async def _tree_of(
+    address: HostAddress, record: DeviceRecord, seen: KnownTrees
+) -> tuple[DeviceTree | None, FoundDevice | None]:
+    """What a candidate says of itself, and the device itself if it was imported for that.
+
+    One in use, or out of order, is not the one meant: nothing is known of it then.
+    """
+    key = _key(record)
+    known = seen.get(key)
+    if isinstance(known, DeviceTree):
+        return known, None
+    if known is not None and time.monotonic() < known.until:
+        return None, None
+    given: list[str] = []
     try:
-        return await _look(address, record.busid)
+        candidate = await _look(address, record.busid, on_import=given.append)
     except LinkLostError:
         raise
     except GadgetipError as error:
-        log.warning("%s was left out of the search: %s", _describe(record), error)
-        return None
+        if known is None:
+            log.warning("%s was left out of the search: %s", _describe(record), error)
+        seen[key] = NotSeen(math.inf if given else time.monotonic() + REFUSED_AGAIN_S)
+        return None, None
+    seen[key] = candidate.tree
+    return candidate.tree, candidate
 
 
 def _no_single_match(

@@ -1,8 +1,10 @@
 """What an attachment process does with its life: keep one device attached, and say what happens.
 
 It ends when the supervisor says so or is gone, when somebody else on this machine takes the device
-off, or with an error that asking again does not mend. Every happening goes to the supervisor as a
-message; what only a reader of the log wants to know is printed.
+off, or with an error that is not the device's. A device that is refused does not end it: that one
+is left alone while the server lists it, and another that is meant as well, such as its bootloader,
+is taken. Every happening goes to the supervisor as a message; what only a reader of the log wants
+to know is printed.
 """
 
 import logging
@@ -27,13 +29,13 @@ from gadgetip.attachment.stop_signals import STOP_SIGNALS
 from gadgetip.errors import DeviceUnpluggedError, GadgetipError, RefusedError
 from gadgetip.matching import DeviceFacts, facts_of_tree
 from gadgetip.profiles import Profile
-from gadgetip.remote import FoundDevice
+from gadgetip.remote import FoundDevice, LeftOut
 from gadgetip.strict_toml import FileError
 from gadgetip.supervisor.asking import Asking
 from gadgetip.supervisor.config import ConfiguredAttachment, Settings
 from gadgetip.supervisor.leash import Leash
 from gadgetip.supervisor.messages import News
-from gadgetip.supervisor.profile_choice import profile_of
+from gadgetip.supervisor.profile_choice import named_profile, profile_of
 from gadgetip.usb import Speed, printable
 from gadgetip.vhci import detach_port, forget, list_ports, remembered_on
 
@@ -58,8 +60,7 @@ def keep(
         except KeyboardInterrupt:
             detached = False
         except GadgetipError as error:
-            may_mend = not isinstance(error, RefusedError)
-            leash.send(News.REFUSED, reason=str(error), may_mend=may_mend)
+            leash.send(News.REFUSED, reason=str(error))
         else:
             leash.send(News.ENDED, detached=detached)
 
@@ -79,8 +80,16 @@ class _Keeping(Listener):
         self._udc = udc
         self._leash = leash
         self._registration = registration
-        self._backoff = Backoff(settings.retry_min_s, settings.retry_max_s)
+        named = named_profile(configured)
+        pauses_s = settings.retry_min_s, settings.retry_max_s
+        if named is not None:
+            pauses_s = named.link.pauses_s(*pauses_s)
+        self._backoff = Backoff(*pauses_s)
         self._asking = Asking(settings.poll_ms / 1000)
+        self._left_out = LeftOut()
+        self._refusal = ""
+        self._refusals = Backoff(settings.retry_min_s, settings.retry_max_s)
+        self._candidate: FoundDevice | None = None
         self._profile = ""
         self._awaited: tuple[str, str] | None = None
         self._unplugged = False
@@ -97,22 +106,39 @@ class _Keeping(Listener):
             pause=self._pause,
             poll_s=self._asking.interval_s,
             on_import=self.importing,
+            left_out=self._left_out,
         )
-        keep_attached(
-            self._attach,
-            search,
-            again=search,
-            on_lost=self.lost,
-            on_waiting=self.waiting,
-            backoff=self._backoff,
-            pause=self._pause_after_loss,
-        )
-        return self._detached
+        while True:
+            try:
+                keep_attached(
+                    self._attach,
+                    search,
+                    again=search,
+                    on_lost=self.lost,
+                    on_waiting=self.waiting,
+                    backoff=self._backoff,
+                    pause=self._pause_after_loss,
+                )
+                return self._detached
+            except RefusedError as error:
+                if self._candidate is None:
+                    raise
+                self._refuse(self._candidate, str(error))
+
+    def _refuse(self, found: FoundDevice, reason: str) -> None:
+        """Leave it alone, and pause: a server may take what we did for a new device."""
+        self._left_out.add(found.imported.record)
+        self._asking.renew()
+        self._refusal = reason
+        self._say_awaited("other", reason)
+        self._pause(self._refusals.pause())
 
     def _attach(self, search: Search) -> None:
         server, wanted = self._configured.server, self._configured.wanted
         if self._configured.to == "vhci":
-            self._detached = stay_on_vhci(server, wanted, search, self.attached, self.traffic)
+            self._detached = stay_on_vhci(
+                server, wanted, search, self.attached, self.traffic, self.imported
+            )
         else:
             attach_to_gadget(server, wanted, self._udc, self._profile_for, self, search)
 
@@ -142,13 +168,25 @@ class _Keeping(Listener):
     def waiting(self, error: GadgetipError, pause_s: float) -> None:
         if self._held:
             return  # the host still has it, and why it is held was said
-        awaited = "device" if _is_the_devices(error) else "server"
+        if not _is_the_devices(error):
+            self._say_awaited("server", str(error), pause_s)
+        elif self._left_out:
+            self._say_awaited("other", self._refusal)
+        else:
+            self._say_awaited("device", str(error), pause_s)
+
+    def _say_awaited(self, awaited: str, reason: str, pause_s: float = 0.0) -> None:
+        """Say it once: the server, the device, or another one than that which was refused."""
         if self._awaited is not None and self._awaited[0] != awaited:
             self._asking.renew()
-        if self._awaited != (awaited, str(error)):
-            self._awaited = (awaited, str(error))
+        if self._awaited == (awaited, reason):
+            return
+        self._awaited = (awaited, reason)
+        if awaited == "other":
+            self._leash.send(News.REFUSED, reason=reason)
+        else:
             self._leash.send(
-                News.WAITING, awaited=awaited, reason=str(error), pause_s=round(pause_s, 3)
+                News.WAITING, awaited=awaited, reason=reason, pause_s=round(pause_s, 3)
             )
 
     def importing(self, busid: str) -> None:
@@ -157,6 +195,7 @@ class _Keeping(Listener):
 
     def imported(self, found: FoundDevice) -> None:
         self._awaited = None
+        self._candidate = found
         self._leash.send(
             News.IMPORTED,
             busid=found.imported.record.busid,
@@ -166,6 +205,8 @@ class _Keeping(Listener):
 
     def bound(self, bound: Bound) -> None:
         record = bound.found.imported.record
+        self._left_out.forget()
+        self._refusals.reset()
         self._registration.attached(record.busid, udc=bound.udc.name)
         for deviation in bound.plan.deviations:
             print(f"{deviation.severity}: {deviation}", flush=True)

@@ -11,7 +11,7 @@ import re
 from gadgetip.errors import UsageError
 from gadgetip.link import HostAddress
 from gadgetip.matching import MatchSelector, read_matches
-from gadgetip.profiles import AUTO, MAX_HOLD_S, ON_LOSS
+from gadgetip.profiles import AUTO, MAX_HOLD_S, ON_LOSS, is_path, is_profile_name
 from gadgetip.strict_toml import FileKind, StrictTable, parse_document
 from gadgetip.supervisor.config import SINKS, Config, ConfiguredAttachment, Settings
 
@@ -87,7 +87,7 @@ def _read_attachment(table: StrictTable) -> ConfiguredAttachment:
     matches = read_matches(table, needed=True)
     to = table.one_of("to", SINKS, "gadget")
     udc = table.text("udc", AUTO, _udc_problem)
-    profile = table.text("profile", AUTO, _text_problem)
+    profile = table.text("profile", AUTO, _profile_problem)
     enabled = table.flag("enabled", default=True)
     on_loss = table.one_of("on_loss", ON_LOSS, None)
     hold_s = table.number("hold_s", 0, MAX_HOLD_S, None)
@@ -133,6 +133,15 @@ def _udc_problem(text: str) -> str | None:
     if "/" in text or text in {".", ".."}:
         return "write the name that `gadgetip udc` shows"
     return _text_problem(text)
+
+
+def _profile_problem(text: str) -> str | None:
+    if is_path(text):
+        # Whoever runs it has another working directory than whoever writes it.
+        return _text_problem(text) if text.startswith("/") else "write an absolute path, or a name"
+    if text == AUTO or is_profile_name(text):
+        return None
+    return 'write "auto", a name that `gadgetip profile list` shows, or an absolute path'
 
 
 def _text_problem(text: str) -> str | None:

@@ -1,8 +1,12 @@
 """When a controller comes or goes: a module that is loaded, a port that changes its role.
 
-The kernel announces it on a netlink socket, whether udevd runs or not. What is on a controller is
-not announced: that is looked at.
+The kernel announces it on a netlink socket, whether udevd runs or not. It also announces a change
+of the controller whenever a gadget is bound or unbound, and most of these are our own: they are
+no news to whoever waits for a server. That a gadget goes is announced before the controller is
+free, so that is looked at as well.
 """
+
+from enum import Enum, auto
 
 import pyudev
 
@@ -12,6 +16,17 @@ from gadgetip.gadget.configfs import GADGET_PREFIX
 from gadgetip.supervisor.controllers import Controller
 
 _BURST = 64
+_COMES_OR_GOES = frozenset({"add", "remove"})
+
+
+class Announced(Enum):
+    """What the kernel has announced since it was last asked."""
+
+    NOTHING = auto()
+    GADGETS = auto()
+    """Gadgets were bound or unbound, ours included."""
+    CONTROLLERS = auto()
+    """A controller came or went, or may have: something was missed."""
 
 
 class ControllerNews:
@@ -34,18 +49,21 @@ class ControllerNews:
         """The socket."""
         return int(self._monitor.fileno())
 
-    def receive(self) -> bool:
-        """Take what was announced; returns whether there was anything."""
-        news = False
+    def receive(self) -> Announced:
+        """Take what was announced; returns the weightiest of it."""
+        announced = Announced.NOTHING
         for _ in range(_BURST):
             try:
                 device = self._monitor.poll(0)
             except OSError:  # something was missed
-                return True
+                return Announced.CONTROLLERS
             if device is None:
                 break
-            news = True
-        return news
+            if device.action in _COMES_OR_GOES:
+                announced = Announced.CONTROLLERS
+            elif announced is Announced.NOTHING:
+                announced = Announced.GADGETS
+        return announced
 
 
 def controllers_now(ours: frozenset[str]) -> list[Controller]:

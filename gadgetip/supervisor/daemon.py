@@ -30,7 +30,7 @@ from gadgetip.supervisor.attachment_process import AttachmentProcess
 from gadgetip.supervisor.config import ConfiguredAttachment, Settings
 from gadgetip.supervisor.config_form import CONFIG_KIND
 from gadgetip.supervisor.control_requests import GROUP, SERVICE, ControlRequests
-from gadgetip.supervisor.controller_news import ControllerNews, controllers_now
+from gadgetip.supervisor.controller_news import Announced, ControllerNews, controllers_now
 from gadgetip.supervisor.leash import Leash
 from gadgetip.supervisor.leftovers import clean_up
 from gadgetip.supervisor.messages import Message
@@ -117,8 +117,11 @@ class Daemon:
         listening.callback(loop.remove_reader, network.fileno())
 
     def _controllers_spoke(self, news: ControllerNews) -> None:
-        if news.receive():
+        announced = news.receive()
+        if announced is Announced.CONTROLLERS:
             self._supervisor.controllers_changed()
+        elif announced is Announced.GADGETS:
+            self._supervisor.settle()
 
     def _network_spoke(self, news: NetworkNews) -> None:
         """Wake once when an address and its routes come together."""

@@ -30,4 +30,4 @@ def clean_up(configured: ConfiguredAttachment, udc: str | None, leash: Leash) ->
         else:
             remove_leftovers(udc)
     except (GadgetipError, OSError) as error:
-        leash.send(News.REFUSED, reason=str(error), may_mend=True)
+        leash.send(News.REFUSED, reason=str(error))

@@ -71,7 +71,7 @@ FIELDS: Mapping[News, Mapping[str, tuple[type, ...]]] = {
     },
     News.LOST: {"reason": _TEXT, "crashed": (bool,)},
     News.PAUSED: {"pause_s": _NUMBER},
-    News.REFUSED: {"reason": _TEXT, "may_mend": (bool,)},
+    News.REFUSED: {"reason": _TEXT},
     News.ENDED: {"detached": (bool,)},
 }
 """The fields of each kind of message, all of which are there."""

@@ -1,13 +1,16 @@
 """Which profile an attachment's device has, once it is known.
 
-What the configuration says of a lost link goes before what the profile says.
+What the configuration says of a lost link and of the controller goes before what the profile says.
+What a profile says of the controller and of the pauses between attempts is needed before the device
+is there, so it counts only in a profile that the configuration names.
 """
 
 from collections.abc import Callable
 
 from gadgetip.matching import DeviceFacts
-from gadgetip.profiles import Profile, choose_profile
-from gadgetip.supervisor.config import ConfiguredAttachment
+from gadgetip.profiles import Profile, choose_profile, load_profile
+from gadgetip.strict_toml import FileError
+from gadgetip.supervisor.config import AUTO, ConfiguredAttachment
 
 
 def profile_of(
@@ -25,3 +28,23 @@ def profile_of(
         profile = profile.held_for(configured.hold_s)
     chosen(profile)
     return profile
+
+
+def named_profile(configured: ConfiguredAttachment) -> Profile | None:
+    """The profile that the configuration names for this attachment; None where it names none.
+
+    None also for one that cannot be read: with that the device is refused, once it is known.
+    """
+    if configured.profile == AUTO:
+        return None
+    try:
+        return load_profile(configured.profile)
+    except FileError:
+        return None
+
+
+def wished_udc(configured: ConfiguredAttachment, named: Profile | None) -> str | None:
+    """The controller that this attachment wants, None for any."""
+    if configured.udc != AUTO:
+        return configured.udc
+    return None if named is None else named.gadget.udc

@@ -76,7 +76,7 @@ TRANSITIONS: dict[Event, dict[State, State]] = {
     Event.IMPORT: dict.fromkeys(_SEEKING, State.IMPORTING),
     Event.PLAN: dict.fromkeys((*_SEEKING, State.IMPORTING), State.PLANNING),
     Event.BIND: {State.PLANNING: State.BOUND},
-    Event.ATTACH: dict.fromkeys((*_SEEKING, State.IMPORTING), State.RUNNING),
+    Event.ATTACH: dict.fromkeys((*_SEEKING, State.IMPORTING, State.PLANNING), State.RUNNING),
     Event.CONFIGURE: {
         State.BOUND: State.RUNNING,
         State.RUNNING: State.RUNNING,

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Protocol
 
 from gadgetip.attachment.backoff import Backoff
+from gadgetip.profiles import Profile
 from gadgetip.supervisor.config import ConfiguredAttachment, Settings
 from gadgetip.supervisor.log_ring import LogRing
 from gadgetip.supervisor.messages import Message
+from gadgetip.supervisor.profile_choice import named_profile
 from gadgetip.supervisor.record import Record
 
 
@@ -54,13 +56,16 @@ class Supervised:
     last_news: Message | None = None
     """What its process said last, which tells how it meant to end."""
     retry: asyncio.TimerHandle | None = None
-    blocked: bool = False
-    """It was refused, and asking again does not mend that."""
     parked: bool = False
+    profile: Profile | None = None
+    """The one that the configuration names, as it was when somebody wanted this to be tried."""
     launched: ConfiguredAttachment | None = None
     """As what it was started last; the configuration may say something else by now."""
     disorder: str = ""
     """How its process ended, which was told to and did not end in order."""
+
+    def __post_init__(self) -> None:
+        self.profile = named_profile(self.configured)
 
     @property
     def configured(self) -> ConfiguredAttachment:
@@ -74,9 +79,10 @@ class Supervised:
 
     def forgive(self) -> None:
         """Somebody wants it to be tried: what kept it from that does not count any more."""
+        self.profile = named_profile(self.configured)
         self.record.forgive()
         self.backoff.reset()
-        self.blocked = self.parked = False
+        self.parked = False
         self.disorder = ""
         self.cancel_retry()
 

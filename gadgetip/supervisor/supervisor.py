@@ -5,8 +5,8 @@ which controller? It is asked again whenever something happens, compares what is
 be, and starts or stops what differs. So a reload, a command, a controller that comes and a process
 that dies need no ways of their own.
 
-What does not run although it should has a reason: no controller, a pause after a crash, a refusal
-that asking again does not mend, or five crashes in a minute (parked).
+What does not run although it should has a reason: no controller, a pause after a crash or because
+this machine lacks something, or five crashes in a minute (parked).
 """
 
 import asyncio
@@ -16,11 +16,12 @@ from functools import partial
 
 from gadgetip.errors import GadgetipError
 from gadgetip.strict_toml import nearest
-from gadgetip.supervisor.config import AUTO, Config, ConfiguredAttachment
+from gadgetip.supervisor.config import Config, ConfiguredAttachment
 from gadgetip.supervisor.controllers import Assignment, Controller, Wish, assign
 from gadgetip.supervisor.hook_queue import Change
 from gadgetip.supervisor.hooks import Hooks
 from gadgetip.supervisor.messages import Message, News
+from gadgetip.supervisor.profile_choice import wished_udc
 from gadgetip.supervisor.record import CRASH_PERIOD_S, CRASHES, Record
 from gadgetip.supervisor.reloading import Changes, changes
 from gadgetip.supervisor.states import Event, State
@@ -69,8 +70,9 @@ class Supervisor:
     # --- what people want -------------------------------------------------------------------------
 
     def reconfigure(self, config: Config) -> Changes:
-        """Follow another configuration; what is equal in both is left alone."""
+        """Follow another configuration; what is equal in both and not refused is left alone."""
         changed = changes(self.config, config)
+        other_settings = config.settings != self.config.settings
         self.config = config
         self.hooks.directory = config.settings.hooks
         old = self._supervised
@@ -81,12 +83,13 @@ class Supervisor:
                 self._supervised[each.name] = self._make(each)
                 continue
             self._supervised[each.name] = before
+            if other_settings:
+                before.backoff = backoff_of(config.settings)
             if each.name in changed.changed:
                 before.record.configured = each
-                before.backoff = backoff_of(config.settings)
-                before.forgive()
-                if before.process is not None:
-                    before.process.stop()
+                self._try_anew(before)
+            elif before.record.state is State.REFUSED:
+                self._try_anew(before)
         for removed in old.values():
             removed.cancel_retry()
             if removed.process is not None:
@@ -147,10 +150,15 @@ class Supervisor:
         """A controller came or went: give them out anew, try again what was refused."""
         for each in self._supervised.values():
             if each.record.state is State.REFUSED:
-                each.blocked = False
-                each.cancel_retry()
+                self._try_anew(each)
         self.settle()
         self.wake()
+
+    def _try_anew(self, each: Supervised) -> None:
+        """What was refused is forgotten with the process; another one is started in its place."""
+        each.forgive()
+        if each.process is not None:
+            each.process.stop()
 
     def wake(self) -> None:
         """Something came back: whoever waits asks again at once."""
@@ -172,7 +180,7 @@ class Supervisor:
             elif each.process is not None:
                 if each.record.udc != answer.udc:
                     each.process.stop()
-            elif each.retry is None and not each.blocked and not self._must_wait(each, answer.udc):
+            elif each.retry is None and not self._must_wait(each, answer.udc):
                 self._start(each, answer.udc)
 
     def _should_run(self, each: Supervised) -> bool:
@@ -181,7 +189,7 @@ class Supervisor:
 
     def _assign(self, wanted: list[Supervised]) -> dict[str, Assignment]:
         wishes = [
-            Wish(each.name, None if each.configured.udc == AUTO else each.configured.udc)
+            Wish(each.name, wished_udc(each.configured, each.profile))
             for each in wanted
             if each.configured.to == "gadget"
         ]
@@ -195,7 +203,7 @@ class Supervisor:
         busy = {each.record.udc for each in self._leaving if each.record.udc is not None}
         controllers = self._controllers(frozenset(current.values()) | busy)
         answers = assign(wishes, controllers, current)
-        # What is on a controller is not announced by the kernel.
+        # That a gadget goes is announced too early: its controller is not free yet.
         in_the_way = any(each.foreign for each in controllers)
         if self._look_again is None and in_the_way and any(a.reason for a in answers.values()):
             self._look_again = self._loop.call_later(FOREIGN_POLL_S, self._look)
@@ -311,9 +319,7 @@ class Supervisor:
     def _ended_by_itself(self, each: Supervised, how: str) -> None:
         last = each.last_news
         if not how and last is not None and last.news is News.REFUSED:
-            each.blocked = not last.fields["may_mend"]
-            if not each.blocked:
-                self._retry_later(each)
+            self._retry_later(each)
         elif not how and last is not None and last.news is News.ENDED:
             if last.fields["detached"]:
                 reason = "it was detached by hand on this machine; `gadgetip start` attaches it"

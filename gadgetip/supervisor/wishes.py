@@ -42,9 +42,14 @@ class Wishes:
         wishes = parse_wishes(data)
         if wishes is None:
             aside = self._path.with_suffix(".broken")
-            self._path.replace(aside)
+            try:
+                self._path.replace(aside)
+            except OSError as error:
+                where = f"cannot be put aside ({error.strerror})"
+            else:
+                where = f"is {aside.name} now"
             raise GadgetipError(
-                f"{self._path} could not be understood and is {aside.name} now: everything runs "
+                f"{self._path} could not be understood and {where}: everything runs "
                 "as the configuration says; `gadgetip stop` what should not"
             )
         self._wishes = wishes

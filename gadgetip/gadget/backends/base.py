@@ -22,13 +22,15 @@ class Replica:
     """A built replica: its data path.
 
     `events` is what endpoint 0 tells, `endpoints` who opens its endpoint files. All of it may be
-    inherited by another process, which is then the one that carries the traffic. `wakeup` is a
-    file that wakes the host up when "1" is written to it, None where it cannot be woken.
+    inherited by another process, which is then the one that carries the traffic; `files` are the
+    open ones which that takes, a lock of the backend's among them. `wakeup` is a file that wakes
+    the host up when "1" is written to it, None where it cannot be woken.
     """
 
     udc: str
     events: tuple[HostEvents, ...]
     endpoints: ReplicaEndpoints
+    files: frozenset[int]
     wakeup: int | None = None
 
 

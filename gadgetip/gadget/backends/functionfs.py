@@ -120,7 +120,9 @@ class FunctionFsBackend(Backend):
         wakeup = None
         if plan.remote_wakeup:
             wakeup = self._open(SYSFS_UDC / self.udc / "srp", os.O_WRONLY)
-        return Replica(self.udc, tuple(events), FunctionFsEndpoints(files), wakeup)
+        return Replica(
+            self.udc, tuple(events), FunctionFsEndpoints(files), frozenset(self._files), wakeup
+        )
 
     def bind(self) -> None:
         """Show the replica to the host."""

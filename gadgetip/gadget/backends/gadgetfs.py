@@ -180,7 +180,12 @@ class GadgetFsBackend(Backend):
         mount("gadgetfs", "gadgetfs", MOUNT_POINT)
         controller = next(iter(MOUNT_POINT.iterdir()))
         self._ep0 = os.open(controller, os.O_RDWR | os.O_CLOEXEC)
-        return Replica(self.udc, (GadgetFsEvents(self._ep0),), GadgetFsEndpoints(self.udc, planned))
+        return Replica(
+            self.udc,
+            (GadgetFsEvents(self._ep0),),
+            GadgetFsEndpoints(self.udc, planned),
+            frozenset({self._ep0, self._lock}),
+        )
 
     def bind(self) -> None:
         """Write the descriptors, which binds, and see that it is the right controller."""

@@ -1,15 +1,25 @@
+import json
+import os
 import select
 import socket
 import threading
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gadgetip.attachment import channel as channel_module
-from gadgetip.attachment.channel import Channel, Message, Word, channel
+from gadgetip.attachment.channel import (
+    Channel,
+    Message,
+    MessageError,
+    Word,
+    channel,
+    parse_message,
+)
 from tests.unit.pump.stub import tcp_pair
 
 
@@ -133,3 +143,58 @@ def test_a_worker_that_is_stuck_loses_it_and_the_keeper_goes_on(
     with ours, theirs:
         for _ in range(10_000):
             keeper.send_stream(ours, "x" * 4000)
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_no_message(data: bytes) -> None:
+    """And nothing else happens: who sent it is not to be trusted."""
+    with suppress(MessageError):
+        word, text = parse_message(data)
+        assert isinstance(word, Word)
+        assert isinstance(text, str)
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(Word),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(_VALUES, _VALUES, st.dictionaries(st.text(), _VALUES, max_size=1))
+def test_a_packet_has_a_word_and_a_text_and_no_more(
+    word: object, text: object, more: dict[str, object]
+) -> None:
+    fields = {**more, "word": word, "text": text}
+    sound = isinstance(word, str) and word in set(Word) and isinstance(text, str)
+    if sound and len(fields) == 2:
+        assert parse_message(json.dumps(fields).encode()) == (word, text)
+    else:
+        with pytest.raises(MessageError):
+            parse_message(json.dumps(fields).encode())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"[" * 60_000, b"{}", b"[]", b'{"word": "host", "text": "%s"}' % (b"x" * 4097), b"\xff"],
+)
+def test_what_is_no_message(data: bytes) -> None:
+    with pytest.raises(MessageError):
+        parse_message(data)
+
+
+def test_the_keeper_takes_no_files() -> None:
+    """Each would stay open in a process that has to last for months."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    keeper = Channel(ours)
+    file = os.open(os.devnull, os.O_RDONLY)
+    with theirs:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(3):
+            socket.send_fds(theirs, [b'{"word": "host", "text": "x"}'], [file, file])
+            message = keeper.receive()
+            assert message == Message(Word.HOST, "x")
+            assert message.stream is None
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+    os.close(file)
+    keeper.close()

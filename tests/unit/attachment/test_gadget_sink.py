@@ -40,8 +40,9 @@ def attach(monkeypatch: pytest.MonkeyPatch) -> Attach:
         def __init__(self, name: str) -> None:
             self._name = name
 
-        def __enter__(self) -> None:
+        def __enter__(self) -> "Lock":
             said.append(f"lock {self._name}")
+            return self
 
         def __exit__(self, *_: object) -> None:
             said.append(f"unlock {self._name}")

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -77,7 +77,9 @@ class Recalling:
 class World:
     """A keeper, its worker's end of the channel, and how it ends."""
 
-    def __init__(self, *, hold: bool, limit_s: float) -> None:
+    def __init__(
+        self, *, hold: bool, limit_s: float, on_ready: Callable[[], None] = lambda: None
+    ) -> None:
         self.listener = Told()
         self.recall = Recalling(limit_s)
         ours, self.worker = channel()
@@ -85,7 +87,7 @@ class World:
         recall = cast("Any", self.recall) if hold else None
         self._ends = (ours, self.worker)
         self.keeping = asyncio.ensure_future(
-            Keeper(cast("Any", process), self.listener, recall).keep(lambda: None)
+            Keeper(cast("Any", process), self.listener, recall).keep(on_ready)
         )
 
     async def say(self, word: Word, text: str = "") -> None:
@@ -307,5 +309,42 @@ def test_what_the_worker_says_is_passed_on() -> None:
             ]:
                 await it.say(word, text)
             assert it.listener.told == [Speed.HIGH, None, None, traffic, "something"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"no JSON", "the worker sent no message: it is no JSON"),
+        (b'{"word": "stream", "text": "{}"}', "the worker said stream, which is the keeper's word"),
+    ],
+)
+def test_a_worker_that_talks_nonsense_is_ended(data: bytes, said: str) -> None:
+    async def scenario() -> None:
+        async with keeping() as it:
+            it.worker._end.send(data)
+            it.worker.send(Word.NOTICE, "and is not heard any more")
+            assert await it.ended() == Message(Word.ENDED, said)
+            await it.settle()
+            assert it.listener.told == []
+
+    asyncio.run(scenario())
+
+
+def test_a_link_that_is_lost_before_the_host_sees_anything_is_not_held() -> None:
+    """There is nothing yet that a host could keep."""
+    shown: list[bool] = []
+
+    async def scenario() -> None:
+        it = World(hold=True, limit_s=30, on_ready=lambda: shown.append(True))
+        try:
+            it.worker.send(Word.READY)
+            it.worker.send(Word.LINK_ENDED, "silence")
+            assert await it.ended() == Message(Word.LINK_ENDED, "silence")
+            assert it.listener.told == []
+            assert shown == []
+        finally:
+            it.close()
 
     asyncio.run(scenario())

@@ -245,6 +245,39 @@ def test_a_server_that_is_silent_takes_no_more_time_than_there_is(limit_s: float
     on_loopback(steps)
 
 
+@pytest.mark.parametrize(
+    ("pauses_s", "limit_s", "longest_s"),
+    [
+        ((0.005, 3600.0), 1.0, 0.01),  # a pause for what is awaited, not for what is held
+        ((0.03, 3600.0), 1.0, 0.03),
+        ((3600.0, 3600.0), 0.4, 0.2),  # half of what is left
+    ],
+)
+def test_a_host_that_waits_is_not_kept_waiting_by_long_pauses(
+    pauses_s: tuple[float, float], limit_s: float, longest_s: float
+) -> None:
+    async def scenario() -> None:
+        server = Server(exported("1-2"))
+        pauses: list[float] = []
+        async with serving(server):
+            found = await find_and_import(server.address, SELECTOR)
+            server.devices["1-2"].refusals = [OpStatus.DEV_ERR] * 3
+            recall = Recall(
+                server.address,
+                SELECTOR,
+                found,
+                limit_s,
+                pauses_s=pauses_s,
+                on_waiting=lambda _, pause_s: pauses.append(pause_s),
+            )
+            await recall.again(asyncio.get_running_loop().time() + limit_s)
+            recall.imported.close()
+        assert len(pauses) == 3
+        assert max(pauses) <= longest_s
+
+    asyncio.run(scenario())
+
+
 def test_it_is_asked_for_by_its_bus_id() -> None:
     """Another stick that the user's words would mean as well is no candidate."""
 

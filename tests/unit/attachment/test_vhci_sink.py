@@ -116,6 +116,18 @@ def test_a_loss_is_noticed_and_explained(
     assert len(list((machine.directory / "imports").iterdir())) == 1
 
 
+def test_what_was_found_is_told_before_the_kernel_gets_it(machine: Machine) -> None:
+    """Where every port is taken, who hears of that must know what was lost."""
+    machine.show(USED)
+    found: list[FoundDevice] = []
+    attached: list[Imported] = []
+    with pytest.raises(GadgetipError, match="port"):
+        stay_on_vhci(ADDRESS, SELECTOR, machine.search, attached.append, on_found=found.append)
+    assert [each.imported.record.busid for each in found] == ["1-2"]
+    assert attached == []
+    assert machine.stream.fileno() == -1
+
+
 def test_the_user_stops_it(machine: Machine) -> None:
     there = stay(machine, then=lambda: signal.raise_signal(signal.SIGTERM))
     assert len(there) == 1

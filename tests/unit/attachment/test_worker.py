@@ -1,15 +1,19 @@
 """The worker where something fails that nothing else catches, and the order in which it works."""
 
 import asyncio
+import socket
 import threading
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from gadgetip.attachment import worker as worker_module
 from gadgetip.attachment.channel import Channel, Word, channel
 from gadgetip.attachment.worker import Worker
 from gadgetip.errors import GadgetipError
 from gadgetip.gadget import HostEvent
+from gadgetip.pump import EndpointStatistics
 from gadgetip.usb import SetupPacket
 
 ASKED = SetupPacket.get_descriptor(3, 2, 0x0409, 255)
@@ -302,3 +306,55 @@ def test_a_request_after_the_end_is_refused() -> None:
     with pytest.raises(GadgetipError, match="ending"):
         worker.request(SetupPacket.set_configuration(1), b"")
     worker.event(HostEvent.DISABLE, 1)  # nobody is there any more, which is no error
+
+
+class Pump:
+    """Stands for one that has run for long."""
+
+    def __init__(self, references: int) -> None:
+        self.references = references
+        self.statistics = {0x81: EndpointStatistics(moved=1)}
+        self.finished: list[float] = []
+
+    async def finish(self, limit_s: float) -> int:
+        self.finished.append(limit_s)
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("references", "linked", "ends"),
+    [(2**31, True, True), (2**31 - 1, True, False), (2**31, False, False)],
+)
+def test_a_worker_makes_way_before_the_kernel_loses_count(
+    references: int, linked: bool, ends: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In order, and not while the host waits for a lost link."""
+    monkeypatch.setattr(worker_module, "TRAFFIC_S", 0.01)
+    keeper, end = channel()
+    pump = Pump(references)
+    ours, theirs = socket.socketpair()
+
+    async def run() -> None:
+        worker = make_worker(end)
+        worker._pump = cast("Any", pump)
+        worker._urbs = cast("Any", SimpleNamespace(stream=ours))
+        if linked:
+            worker._linked.set()
+        else:
+            worker._linked.clear()
+        worker._report_traffic()
+        await asyncio.sleep(0.05)
+        assert worker._ended.is_set() is ends
+
+    with ours, theirs:
+        asyncio.run(run())
+    assert len(pump.finished) == int(ends)
+    traffic = keeper.receive()
+    assert traffic is not None
+    assert traffic.word is Word.TRAFFIC
+    if ends:
+        message = keeper.receive()
+        assert message is not None
+        assert message.word is Word.ENDED
+        assert "plugged in anew" in message.text
+        assert not message.text.startswith("the worker ")  # which would count as a crash

@@ -46,6 +46,30 @@ def test_every_fault_is_printed(gadgetip: Command) -> None:
     ]
 
 
+def test_a_configuration_whose_profiles_are_not_here(folder: Path, gadgetip: Command) -> None:
+    def config(*profiles: str) -> None:
+        text = "".join(
+            f'[[attachment]]\nname = "a{n}"\nserver = "nas"\nmatch = {{ id = "0781:5581" }}\n'
+            f'profile = "{each}"\n'
+            for n, each in enumerate(profiles)
+        )
+        (folder / "config.toml").write_text(f'schema = "config/1"\n{text}')
+
+    config("auto", "mass-storage", str(folder / "profile.toml"))
+    run = gadgetip("check", "config.toml")
+    assert (run.status, run.err) == (0, "")
+    config("nonexist", str(folder / "none.toml"))
+    run = gadgetip("check", "config.toml")
+    assert run.status == 0
+    first, second = run.err.splitlines()
+    assert "config.toml: profile of a0: there is no profile" in first
+    assert f"config.toml: profile of a1: {folder / 'none.toml'}: No such file" in second
+    config("./profile.toml")
+    run = gadgetip("check", "config.toml")
+    assert run.status == 1
+    assert "write an absolute path" in run.out
+
+
 @pytest.mark.usefixtures("folder")
 def test_json(gadgetip: Command) -> None:
     run = gadgetip("check", "--json", "policy.toml", "bad.toml", "none.toml")

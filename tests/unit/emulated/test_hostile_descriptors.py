@@ -19,17 +19,17 @@ from tests.emulated.hostile.urbs import Drip
 from tests.emulated.server import EmulatedServer
 from tests.unit.cli.running import Command, Run
 
-LIMIT_S = 8.0
+LIMIT_S = 30.0
 MEMORY_LIMIT_BYTES = 50_000_000
 
 
 @pytest.fixture
 def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundredth of what a person has to wait for, on both sides."""
-    monkeypatch.setattr(descriptors, "REQUEST_LIMIT_S", 0.25)
-    monkeypatch.setattr(descriptors, "TOTAL_LIMIT_S", 1.0)
-    monkeypatch.setattr(operations, "REPLY_LIMIT_S", 0.3)
-    monkeypatch.setattr(urbs, "UNLINK_LIMIT_S", 0.2)
+    monkeypatch.setattr(descriptors, "REQUEST_LIMIT_S", 0.5)
+    monkeypatch.setattr(descriptors, "TOTAL_LIMIT_S", 2.0)
+    monkeypatch.setattr(operations, "REPLY_LIMIT_S", 1.0)
+    monkeypatch.setattr(urbs, "UNLINK_LIMIT_S", 0.5)
     monkeypatch.setattr(Late, "DELAY_S", 0.15)
     monkeypatch.setattr(Drip, "PACE_S", 0.05)
     monkeypatch.setattr(DrippingImport, "PACE_S", 0.05)

@@ -117,3 +117,30 @@ def test_cancelling_what_has_completed_is_harmless(file: int) -> None:
         queue.close()
 
     asyncio.run(scenario())
+
+
+def test_what_some_kernels_keep_is_counted(file: int) -> None:
+    """A reference for each write, and for each read that brought nothing."""
+
+    async def scenario() -> None:
+        queue = RequestQueue(8, Batch())
+        queue.attach()
+        in_, out = (ReplicaEndpoint(queue, file, is_in=is_in) for is_in in (True, False))
+        out.read(4, lambda *_: None)
+        await out.drained()
+        assert queue.references == 0
+        for data in (b"abc", b""):
+            in_.write(data, lambda _: None)
+        await in_.drained()
+        assert queue.references == 2
+        os.ftruncate(file, 0)
+        out.read(4, lambda *_: None)
+        await out.drained()
+        assert queue.references == 3
+        queue.close()
+
+    async def limited() -> None:
+        async with asyncio.timeout(LIMIT_S):
+            await scenario()
+
+    asyncio.run(limited())

@@ -1,6 +1,7 @@
 """From what a person wrote to the one device that was meant."""
 
 import asyncio
+import contextlib
 import errno
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,8 +12,10 @@ from gadgetip.errors import GadgetipError, LinkLostError
 from gadgetip.matching import DeviceSelector
 from gadgetip.remote import (
     KnownTrees,
+    LeftOut,
     NotExportedError,
     find_and_import,
+    finding,
     import_device,
     operations,
 )
@@ -229,5 +232,105 @@ def test_whoever_asks_again_looks_at_each_device_once() -> None:
             with pytest.raises(NotExportedError):
                 await find_and_import(server.address, selector, known)
             assert [key[0] for key in known] == ["1-1"]
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("text", ["1-1", "0781:5581", "serial=A"])
+def test_what_is_left_out_is_not_imported_while_it_is_listed(text: str) -> None:
+    async def scenario() -> None:
+        now = 100.0
+        server = Server(exported("1-1", with_serial("A")), exported("1-2", with_serial("B")))
+        server.listed = ["1-1"]
+        selector = DeviceSelector.parse(text)
+        left_out = LeftOut(lambda: now)
+        async with serving(server):
+
+            async def imported() -> int:
+                with contextlib.suppress(NotExportedError):
+                    found = await find_and_import(server.address, selector, left_out=left_out)
+                    found.imported.close()
+                    left_out.add(found.imported.record)
+                return server.devices["1-1"].imports
+
+            assert await imported() == 1
+            for listed in ([], ["1-1"], ["1-1"], []):  # a server may take a while to list it again
+                server.listed = listed
+                now += finding.AWAY_S * 0.9
+                assert await imported() == 1
+            server.listed = ["1-1"]
+            assert await imported() == 1
+            server.listed = []
+            now += finding.AWAY_S
+            await imported()
+            server.listed = ["1-1"]
+            assert await imported() == 2, "it was away"
+
+    asyncio.run(scenario())
+
+
+def test_what_is_left_out_leaves_the_others() -> None:
+    async def scenario() -> None:
+        server = Server(exported("1-1", with_serial("A")), exported("1-2", with_serial("B")))
+        left_out = LeftOut()
+        left_out.add(server.devices["1-1"].record)
+        selector = DeviceSelector.parse("0781:5581")
+        async with serving(server):
+            found = await find_and_import(server.address, selector, left_out=left_out)
+            assert found.imported.record.busid == "1-2"
+            found.imported.close()
+        left_out.forget()
+        assert not left_out
+
+
+@pytest.mark.parametrize(("trouble", "resets"), [(_broken, 1), (_busy, 0)])
+def test_one_that_cannot_be_looked_at_is_not_imported_again_and_again(
+    trouble: Callable[[Exported], None],
+    resets: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each import resets it, and whoever waits asks twice a second."""
+    monkeypatch.setattr(finding._look, "__kwdefaults__", {"busy_limit_s": 0.0, "on_import": None})
+
+    async def scenario() -> None:
+        server = Server(exported("1-1", with_serial("A")))
+        it = server.devices["1-1"]
+        trouble(it)
+        selector = DeviceSelector.parse("serial=A")
+        known: KnownTrees = {}
+        async with serving(server):
+            refusals = len(it.refusals)
+            asked = []
+            for _ in range(3):
+                with pytest.raises(NotExportedError):
+                    await find_and_import(server.address, selector, known)
+                asked.append(refusals - len(it.refusals))
+            assert it.imports == resets
+            assert asked[0] == asked[2]
+            assert len(caplog.records) == 1
+            # Plugged in anew, it is worth a look.
+            it.record = replace(it.record, devnum=9)
+            it.answer, it.refusals = None, []
+            found = await find_and_import(server.address, selector, known)
+            assert found.imported.record.busid == "1-1"
+            found.imported.close()
+
+    asyncio.run(scenario())
+
+
+def test_one_that_was_in_use_is_asked_for_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "REFUSED_AGAIN_S", 0.0)
+
+    async def scenario() -> None:
+        server = Server(exported("1-1", with_serial("A")))
+        server.devices["1-1"].refusals = [OpStatus.NODEV] * 2
+        known: KnownTrees = {}
+        async with serving(server):
+            for _ in range(2):
+                with pytest.raises(NotExportedError):
+                    await find_and_import(server.address, DeviceSelector.parse("serial=A"), known)
+            selector = DeviceSelector.parse("serial=A")
+            (await find_and_import(server.address, selector, known)).imported.close()
 
     asyncio.run(scenario())

@@ -3,11 +3,12 @@
 import asyncio
 import select
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from gadgetip.attachment import Listener, Search, list_running, running
+from gadgetip.attachment import Listener, Search, list_running, running, vhci_sink
 from gadgetip.errors import (
     DeviceUnpluggedError,
     GadgetipError,
@@ -18,12 +19,15 @@ from gadgetip.errors import (
 from gadgetip.link import HostAddress
 from gadgetip.matching import Match, MatchSelector, Wanted, facts_of_tree
 from gadgetip.profiles import ProfileChoice
-from gadgetip.remote import stale_session
+from gadgetip.remote import FoundDevice, stale_session
 from gadgetip.supervisor import attachment_life
 from gadgetip.supervisor.attachment_life import keep
 from gadgetip.supervisor.attachment_process import AttachmentProcess
 from gadgetip.supervisor.config import ConfiguredAttachment, Settings
 from gadgetip.supervisor.messages import Message, News
+from gadgetip.supervisor.record import Record
+from gadgetip.supervisor.states import Event, State
+from gadgetip.wire import DeviceRecord
 from tests.emulated import EmulatedServer, make_device
 
 LIMIT_S = 20.0
@@ -82,12 +86,19 @@ class Kept:
     def _ended(self, how: str) -> None:
         self.end = how
 
+    async def next(self) -> Message:
+        async with asyncio.timeout(LIMIT_S):
+            return await self._news.get()
+
     async def hears(self, *news: News) -> Message:
         for expected in news:
-            async with asyncio.timeout(LIMIT_S):
-                message = await self._news.get()
+            message = await self.next()
             assert message.news is expected, message
         return message
+
+    @property
+    def is_silent(self) -> bool:
+        return self._news.empty()
 
     async def stops(self) -> None:
         self.process.stop()
@@ -174,25 +185,95 @@ def test_losses_that_are_paused_after(
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize(
-    ("error", "may_mend"),
-    [(RefusedError("no iso"), False), (PrerequisiteError("no module"), True)],
-)
-def test_what_asking_again_does_not_mend(
-    server: EmulatedServer, monkeypatch: pytest.MonkeyPatch, error: GadgetipError, may_mend: bool
-) -> None:
+def test_what_this_machine_lacks(server: EmulatedServer, monkeypatch: pytest.MonkeyPatch) -> None:
     def attach(*_: object) -> None:
-        raise error
+        raise PrerequisiteError("no module")
 
     monkeypatch.setattr(attachment_life, "attach_to_gadget", attach)
 
     async def scenario() -> None:
         kept = Kept(wanting(server))
         refused = await kept.hears(News.REFUSED)
-        assert refused.fields == {"reason": str(error), "may_mend": may_mend}
+        assert refused.fields == {"reason": "no module"}
         async with asyncio.timeout(LIMIT_S):
             await kept.process.ended.wait()
         assert kept.end == ""
+
+    asyncio.run(scenario())
+
+
+def test_a_device_that_is_refused_does_not_keep_another_one_away(
+    server: EmulatedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as its bootloader; and it is not imported, which resets it, a second time."""
+
+    def attach(
+        address: HostAddress,
+        selector: Wanted,
+        udc: str | None,
+        profile_for: ProfileChoice,
+        listener: Listener,
+        search: Search,
+    ) -> None:
+        def refusing_the_first(address: HostAddress, selector: Wanted) -> FoundDevice:
+            found = search(address, selector)
+            if found.imported.record.busid == refused_busid:
+                listener.imported(found)
+                found.imported.close()
+                raise RefusedError("no iso")
+            return found
+
+        until_lost(address, selector, udc, profile_for, listener, refusing_the_first)
+
+    monkeypatch.setattr(attachment_life, "attach_to_gadget", attach)
+    server.plug(make_device("winusb"))
+    [refused_busid] = server.devices
+    asked: list[tuple[DeviceRecord, ...]] = []
+    records = server.records
+
+    def list_them() -> tuple[DeviceRecord, ...]:
+        asked.append(records())
+        return asked[-1]
+
+    monkeypatch.setattr(server, "records", list_them)
+
+    async def scenario() -> None:
+        kept = Kept(wanting(server))
+        refused = await kept.hears(News.IMPORTING, News.IMPORTED, News.REFUSED)
+        assert refused.fields == {"reason": "no iso"}
+        before = len(asked)
+        async with asyncio.timeout(LIMIT_S):
+            while len(asked) < before + 3:
+                await asyncio.sleep(0.01)
+        assert kept.is_silent, "it says that it imports"
+        server.plug(make_device("keyboard"))
+        found = await kept.hears(News.IMPORTING, News.IMPORTED)
+        assert found.text("busid") != refused_busid
+        await kept.hears(News.CONFIGURED)
+        await kept.stops()
+
+    asyncio.run(scenario())
+
+
+def test_a_named_profile_says_how_long_the_pauses_are(
+    server: EmulatedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def attach(*arguments: object) -> None:
+        search = arguments[-1]
+        assert callable(search)
+        search(arguments[0], arguments[1]).imported.close()
+        raise LinkLostError("gone")
+
+    monkeypatch.setattr(attachment_life, "attach_to_gadget", attach)
+    file = tmp_path / "own.toml"
+    file.write_text('schema = "profile/1"\nname = "own"\n[link]\nretry_min_s = 900\n')
+    server.plug(make_device("winusb"))
+
+    async def scenario() -> None:
+        kept = Kept(wanting(server, profile=str(file)))
+        paused = await kept.hears(News.IMPORTING, News.LOST, News.PAUSED)
+        assert paused.number("pause_s") >= 900
+        await kept.stops()
 
     asyncio.run(scenario())
 
@@ -206,8 +287,8 @@ def test_a_profile_that_is_not_there(
     async def scenario() -> None:
         kept = Kept(wanting(server, profile="/nowhere.toml"))
         refused = await kept.hears(News.IMPORTING, News.IMPORTED, News.REFUSED)
-        assert refused.fields["may_mend"] is False
         assert "/nowhere.toml" in refused.text("reason")
+        await kept.stops()
 
     asyncio.run(scenario())
 
@@ -224,5 +305,38 @@ def test_detached_on_this_machine(
         kept = Kept(wanting(server, to="vhci"))
         ended = await kept.hears(News.ENDED)
         assert ended.fields == {"detached": detached}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    "match",
+    [Match(busids=("1-*",)), Match(serials=("*",))],
+    ids=["known from the list", "imported to see"],
+)
+def test_a_device_that_finds_no_port(
+    server: EmulatedServer, monkeypatch: pytest.MonkeyPatch, match: Match
+) -> None:
+    """It is lost, for a reason, however it was found."""
+
+    def all_taken(*_: object) -> None:
+        raise GadgetipError("all ports are taken")
+
+    monkeypatch.setattr(attachment_life, "list_ports", list)
+    monkeypatch.setattr(vhci_sink, "require_vhci", lambda: None)
+    monkeypatch.setattr(vhci_sink, "attach_stream", all_taken)
+    server.plug(make_device("keyboard"))
+    lines: list[str] = []
+
+    async def scenario() -> None:
+        configured = replace(wanting(server, to="vhci"), wanted=MatchSelector((match,)))
+        record = Record(configured, lambda _: None, lambda _, text: lines.append(text), lambda: 0.0)
+        record.happen(Event.LAUNCH)
+        kept = Kept(configured)
+        while record.state is not State.BACKING_OFF:
+            record.hear(await kept.next())
+        assert record.reason == "all ports are taken"
+        assert not [line for line in lines if "bug" in line]
+        await kept.stops()
 
     asyncio.run(scenario())

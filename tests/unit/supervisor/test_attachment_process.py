@@ -19,7 +19,7 @@ from gadgetip.supervisor.attachment_process import AttachmentProcess
 from gadgetip.supervisor.leash import Leash
 from gadgetip.supervisor.messages import Message, News
 
-LIMIT_S = 20.0
+LIMIT_S = 60.0
 
 
 class Heard:
@@ -184,10 +184,15 @@ def test_it_has_no_file_that_it_does_not_need(tmp_path: Path) -> None:
     def live(leash: Leash) -> None:
         tell(leash, str(sorted(int(path.name) for path in Path("/proc/self/fd").iterdir())))
 
+    def stay(leash: Leash) -> None:
+        tell(leash, "everything else is closed")
+        wait_for_ever()
+
     async def scenario() -> None:
         with (tmp_path / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            first = Heard(lambda _: wait_for_ever())
+            first = Heard(stay)
+            await first.heard(1)
             heard = Heard(live)
             await heard.ended()
             # 0, 1, 2, the channel, what the leash has, and the directory that is listed

@@ -43,7 +43,7 @@ server = "nas.lan:3241"
 match = {{ id = "0781:5581", serial = "4C53*" }}
 to = "gadget"
 udc = "20980000.usb"
-profile = "./own.toml"
+profile = "/etc/own.toml"
 enabled = false
 on_loss = "hold"
 hold_s = 30
@@ -62,7 +62,7 @@ to = "vhci"
         server=HostAddress("nas.lan", 3241),
         wanted=MatchSelector((Match(ids=("0781:5581",), serials=("4C53*",)),)),
         udc="20980000.usb",
-        profile="./own.toml",
+        profile="/etc/own.toml",
         enabled=False,
         on_loss="hold",
         hold_s=30,
@@ -79,6 +79,12 @@ to = "vhci"
         (STICK + 'to = "gadgets"', '[[attachment]] to is "gadgets": it is no to: did you mean'),
         (STICK + 'nmae = "x"', "[[attachment]] has no key nmae: did you mean name?"),
         (STICK + 'udc = "a/b"', '[[attachment]] udc is "a/b": write the name that `gadgetip udc`'),
+        (
+            STICK + 'profile = "./own.toml"',
+            '[[attachment]] profile is "./own.toml": write an absolu',
+        ),
+        (STICK + 'profile = "own.toml"', '[[attachment]] profile is "own.toml": write an absolute'),
+        (STICK + 'profile = "my own"', '[[attachment]] profile is "my own": write "auto", a name'),
         (STICK + 'on_loss = "hold"', '[[attachment]] on_loss is "hold": say for how many seconds'),
         (STICK + 'to = "vhci"\nudc = "x"', '[[attachment]] udc goes with to = "gadget"'),
         (STICK + 'to = "vhci"\nhold_s = 1', '[[attachment]] hold_s goes with to = "gadget"'),

@@ -111,10 +111,10 @@ def test_what_cannot_come_is_said_and_changes_nothing(told: Told) -> None:
 
 def test_a_refusal_that_is_tried_again_keeps_its_reason(told: Told) -> None:
     told.record.happen(Event.LAUNCH)
-    told.hear(News.REFUSED, reason="no module", may_mend=True)
+    told.hear(News.REFUSED, reason="no module")
     told.record.happen(Event.LAUNCH)
     assert (told.record.state, told.record.reason) == (State.REFUSED, "no module")
-    told.hear(News.REFUSED, reason="no module", may_mend=True)
+    told.hear(News.REFUSED, reason="no module")
     assert told.states == ["waiting for server", "refused"]
 
 

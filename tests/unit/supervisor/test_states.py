@@ -47,6 +47,7 @@ def test_every_state_is_described() -> None:
         ((Event.LAUNCH, Event.PLAN, Event.BIND, Event.CONFIGURE), State.RUNNING),
         ((Event.LAUNCH, Event.PLAN, Event.BIND, Event.CONFIGURE, Event.DECONFIGURE), State.BOUND),
         ((Event.LAUNCH, Event.ATTACH, Event.LOSE, Event.PAUSE), State.BACKING_OFF),
+        ((Event.LAUNCH, Event.IMPORT, Event.PLAN, Event.ATTACH), State.RUNNING),
         ((Event.LAUNCH, Event.PLAN, Event.BIND, Event.HOLD, Event.CONFIGURE), State.HELD),
         ((Event.LAUNCH, Event.PLAN, Event.BIND, Event.HOLD, Event.RESUME), State.RUNNING),
         ((Event.LAUNCH, Event.REFUSE, Event.LAUNCH), State.REFUSED),

@@ -174,6 +174,26 @@ def test_the_first_listed_has_the_controller(play: Callable[..., None]) -> None:
     play(scenario, A, B, V)
 
 
+def test_a_named_profile_may_name_the_controller(play: Callable[..., None], tmp_path: Path) -> None:
+    file = tmp_path / "own.toml"
+    text = 'schema = "profile/1"\nname = "own"\n[gadget]\nudc = "{}"\n'
+    file.write_text(text.format("u2"))
+
+    async def scenario(world: World) -> None:
+        assert world.running() == {}
+        assert world.reason("b") == "this machine has no controller u2"
+        world.controllers.append(Controller("u2"))
+        world.supervisor.controllers_changed()
+        assert world.running() == {"b": "u2"}
+        file.write_text(text.format("u1"))
+        world.supervisor.settle()
+        assert world.running() == {"b": "u2"}, "nobody has said that it is to be read again"
+        await world.supervisor.restart(["b"])
+        await until(lambda: world.running() == {"b": "u1"})
+
+    play(scenario, replace(B, profile=str(file)))
+
+
 def test_an_earlier_one_takes_it_back(play: Callable[..., None]) -> None:
     async def scenario(world: World) -> None:
         assert world.running() == {"b": "u1"}
@@ -202,7 +222,7 @@ def test_a_controller_that_goes_and_comes(play: Callable[..., None]) -> None:
         world.controllers.append(Controller("u1", "gadget g1"))
         world.supervisor.controllers_changed()
         assert world.reason("a") == "u1 is in use by gadget g1: remove that"
-        # That it is free is not announced: it is looked at.
+        # That it is free is not relied on being announced: it is looked at.
         world.controllers[:] = [Controller("u1")]
         await until(lambda: world.running() == {"a": "u1"})
 
@@ -277,28 +297,32 @@ def test_a_worker_that_crashes_counts(play: Callable[..., None]) -> None:
     play(scenario, A)
 
 
-def test_what_is_refused_stays_so_until_something_changes(play: Callable[..., None]) -> None:
+def test_what_is_refused_is_told_of_changes(play: Callable[..., None]) -> None:
+    """A process that waits for another device than that which was refused lives on."""
+
     async def scenario(world: World) -> None:
-        world.last("a").say(News.REFUSED, reason="no iso", may_mend=False)
-        world.last("a").end()
+        a, v = world.last("a"), world.last("v")
+        a.say(News.REFUSED, reason="no iso")
         world.supervisor.settle()
-        await asyncio.sleep(0.1)
-        assert world.count("a") == 1
         assert (world.state("a"), world.reason("a")) == (State.REFUSED, "no iso")
+        assert not world.last("a").stopping
+        # What it refused it may not refuse with another controller, or another profile's text.
         world.supervisor.controllers_changed()
-        assert world.count("a") == 2
-        world.last("a").say(News.REFUSED, reason="no iso", may_mend=False)
-        world.last("a").end()
-        world.supervisor.reconfigure(Config(SETTINGS, (replace(A, profile="other"),)))
-        assert world.count("a") == 3
+        assert a.stopping
+        await world.launched("a", 2)
+        assert world.state("a") is State.REFUSED
+        world.last("a").say(News.REFUSED, reason="no iso")
+        world.supervisor.reconfigure(world.config)
+        await world.launched("a", 3)
+        assert not v.stopping, "nothing is the matter with that one"
 
-    play(scenario, A)
+    play(scenario, A, V)
 
 
-def test_what_may_mend_is_tried_again_quietly(play: Callable[..., None]) -> None:
+def test_what_this_machine_lacks_is_tried_again_quietly(play: Callable[..., None]) -> None:
     async def scenario(world: World) -> None:
         for number in range(3):
-            world.last("v").say(News.REFUSED, reason="no vhci", may_mend=True)
+            world.last("v").say(News.REFUSED, reason="no vhci")
             world.last("v").end()
             await world.launched("v", number + 2)
             assert world.state("v") is State.REFUSED
@@ -350,6 +374,21 @@ def test_a_reload_touches_only_what_changed(play: Callable[..., None]) -> None:
     play(scenario, V, replace(V, name="w"), replace(V, name="x"))
 
 
+def test_a_reload_with_other_pauses(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        long = Settings(retry_min_s=600, retry_max_s=900, hooks="")
+        world.supervisor.reconfigure(Config(long, (V,)))
+        process = world.last("v")
+        assert not process.stopping
+        process.end("killed by SIGSEGV")
+        [supervised] = world.supervisor.choose(["v"])
+        assert supervised.retry is not None
+        assert supervised.retry.when() - asyncio.get_running_loop().time() > 500
+        supervised.cancel_retry()
+
+    play(scenario, V)
+
+
 def test_one_that_is_removed_and_added_again(play: Callable[..., None]) -> None:
     async def scenario(world: World) -> None:
         old = world.last("v")
@@ -376,6 +415,16 @@ def test_everybody_is_woken(play: Callable[..., None]) -> None:
     async def scenario(world: World) -> None:
         world.supervisor.wake()
         assert [each.woken for each in world.processes] == [1, 1]
+
+    play(scenario, A, V)
+
+
+def test_a_gadget_that_is_bound_or_unbound_wakes_nobody(play: Callable[..., None]) -> None:
+    async def scenario(world: World) -> None:
+        world.last("a").say(News.REFUSED, reason="no iso")
+        world.supervisor.settle()  # what an announcement of a change leads to
+        assert [each.woken for each in world.processes] == [0, 0]
+        assert not world.last("a").stopping
 
     play(scenario, A, V)
 

@@ -1,5 +1,7 @@
 """What people started and stopped, over restarts."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,22 @@ def test_a_broken_record_is_put_aside(path: Path) -> None:
     assert path.with_suffix(".broken").exists()
     wishes.record("stick", runs=False, enabled=True)
     assert not again(path).runs("stick", enabled=True)
+
+
+def test_a_broken_record_that_cannot_be_put_aside(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"{")
+
+    def replace(*_: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "replace", replace)
+    wishes = Wishes(path)
+    with pytest.raises(GadgetipError, match=r"put aside \(Read-only file system\): everything"):
+        wishes.load()
+    assert wishes.runs("stick", enabled=True)
 
 
 def test_a_disk_that_cannot_be_written(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from gadgetip.wire import NEED_DATA, ClientConnection, CmdSubmit, Direction, Ret
 from tests.unit.server.userspace.scripted import ScriptedDevice
 
 DEVID = 0x10002
-LIMIT_S = 10.0
+LIMIT_S = 60.0
 
 
 class Carried:
