@@ -143,7 +143,7 @@ def test_what_does_not_print_in_a_reason_is_shown_as_what_it_is(told: Told) -> N
     told.hear(News.LOST, reason="a\nb \ud800 \\n", crashed=False)
     assert told.record.reason == "a\\nb \\ud800 \\n"
     for _ in range(2):
-        told.hear(News.REFUSED, reason="no\nmodule", may_mend=True)
+        told.hear(News.REFUSED, reason="no\nmodule")
     assert told.lines.count("refused: no\\nmodule") == 1, "the same again is no news"
 
 

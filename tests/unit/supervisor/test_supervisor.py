@@ -485,7 +485,7 @@ def test_what_cannot_be_removed_is_said(
         stop = asyncio.create_task(world.supervisor.stop(["v"]))
         await until(lambda: world.last("v").stopping)
         world.last("v").end("exit status 1")
-        world.cleaners[0].say(News.REFUSED, reason="port 3 does not go", may_mend=True)
+        world.cleaners[0].say(News.REFUSED, reason="port 3 does not go")
         world.cleaners[0].end()
         with pytest.raises(GadgetipError, match=r"could not all be removed: port 3 does not go$"):
             await stop
