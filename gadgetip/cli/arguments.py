@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from gadgetip.cli.completing import profile_names
 from gadgetip.errors import GadgetipError
 from gadgetip.link import HostAddress
 from gadgetip.matching import DeviceFacts, DeviceSelector
@@ -122,6 +123,7 @@ profile_option = click.option(
     metavar="NAME|FILE",
     default=AUTO,
     show_default="auto, the one that fits the device",
+    shell_complete=profile_names,
     help="What is wished for this device: a shipped or installed profile, or a file.",
 )
 backend_option = click.option(

@@ -31,8 +31,14 @@ _MARKS = {
 _COLOURS = {State.NOTE: "cyan", State.WARNING: "yellow", State.FAILED: "red"}
 
 
+def _roles(context: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
+    """What a shell offers: a role comes first."""
+    given = context.params.get("arguments")
+    return [] if given else [role for role in Role if role.startswith(incomplete)]
+
+
 @click.command(epilog=EPILOG)
-@click.argument("arguments", metavar="[ROLE] [HOST...]", nargs=-1)
+@click.argument("arguments", metavar="[ROLE] [HOST...]", nargs=-1, shell_complete=_roles)
 @common_options
 def doctor(output: Output, arguments: tuple[str, ...]) -> int:
     """Check every prerequisite of a server, a board or a vhci client."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gadgetip.cli.completing import attachment_names
 from gadgetip.cli.output import Output, common_options, safe
 from gadgetip.cli.supervisor_client import ask_again, ask_supervisor
 
@@ -23,7 +24,7 @@ Examples:
 
 
 @click.command("log", epilog=EPILOG)
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=attachment_names)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is said next, until Ctrl-C.")
 @click.option(
     "-n", "lines", type=click.IntRange(0, 1000), default=1000, metavar="N", help="The last N lines."

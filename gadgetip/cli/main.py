@@ -116,7 +116,7 @@ def main() -> None:
     try:
         destination, arguments = take_destination(sys.argv[1:])
         if destination is None or set(HELP).intersection(arguments):
-            result = cli.main(arguments, standalone_mode=False)
+            result = cli.main(arguments, prog_name="gadgetip", standalone_mode=False)
         else:
             result = run_on(destination, arguments)
     except click.exceptions.Abort:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from gadgetip.cli.completing import profile_names
 from gadgetip.cli.output import Output, common_options, safe
 from gadgetip.cli.profile_schemes import export_profile, import_scheme
 from gadgetip.cli.profile_suggest import suggest
@@ -53,7 +54,7 @@ def list_profiles(output: Output) -> None:
 
 
 @profile.command(epilog=SHOW_EPILOG)
-@click.argument("name", metavar="NAME|FILE")
+@click.argument("name", metavar="NAME|FILE", shell_complete=profile_names)
 @common_options
 def show(output: Output, name: str) -> None:
     """Print a profile's file, to read or to copy from."""

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from gadgetip.cli.completing import profile_names
 from gadgetip.cli.new_file import name_of, new_file_option, write_new
 from gadgetip.cli.output import Output, common_options
 from gadgetip.errors import GadgetipError
@@ -48,7 +49,7 @@ def import_scheme(output: Output, file: Path, new_file: Path | None) -> None:
 
 
 @click.command("export", epilog=EXPORT_EPILOG)
-@click.argument("name", metavar="NAME|FILE")
+@click.argument("name", metavar="NAME|FILE", shell_complete=profile_names)
 @new_file_option
 @common_options
 def export_profile(output: Output, name: str, new_file: Path | None) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from gadgetip.cli.completing import attachment_names
 from gadgetip.cli.output import Output, common_options
 from gadgetip.cli.status_text import HEADER, figures, reasons, row
 from gadgetip.cli.supervisor_client import ask_again, ask_supervisor
@@ -33,7 +34,7 @@ Examples:
 
 
 @click.command(epilog=EPILOG)
-@click.argument("names", metavar="[NAME...]", nargs=-1)
+@click.argument("names", metavar="[NAME...]", nargs=-1, shell_complete=attachment_names)
 @click.option("--watch", is_flag=True, help="Show it again every second, until Ctrl-C.")
 @common_options
 def status(output: Output, names: tuple[str, ...], watch: bool) -> None:

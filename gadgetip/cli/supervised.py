@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from gadgetip.cli.completing import attachment_names
 from gadgetip.cli.output import Output, common_options
 from gadgetip.cli.supervisor_client import ask_supervisor
 
@@ -21,7 +22,8 @@ Examples:
 
 def _names(command: Callable[..., Any]) -> Callable[..., Any]:
     everything = click.option("--all", "everything", is_flag=True, help="Every attachment.")
-    return click.argument("names", metavar="NAME...", nargs=-1)(everything(command))
+    names = click.argument("names", metavar="NAME...", nargs=-1, shell_complete=attachment_names)
+    return names(everything(command))
 
 
 @click.command(epilog=EPILOG.format(command="start"))
