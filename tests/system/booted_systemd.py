@@ -29,6 +29,12 @@ MASKED = (
     *("systemd-tmpfiles-setup", "systemd-tmpfiles-setup-dev", "keyboard-setup", "networking"),
     *("systemd-boot-system-token", "systemd-pstore", "systemd-binfmt", "apparmor"),
 )
+TARGET = """
+[Unit]
+Description=The bench
+Requires=sysinit.target
+After=sysinit.target
+"""
 BOOT = """
 set -eu
 mount --make-rprivate /
@@ -58,7 +64,7 @@ class Systemd:
     """Booted while the context lasts; `files` are put below /etc/systemd/system, by name."""
 
     def __init__(self, files: Mapping[str, str]) -> None:
-        self._files = {"bench.target": "[Unit]\nDescription=The bench\n", **files}
+        self._files = {"bench.target": TARGET, **files}
 
     def __enter__(self) -> "Systemd":
         install_command()
@@ -115,6 +121,11 @@ class Systemd:
             self._process.kill()
             self._process.wait()
         self._directory.cleanup()
+
+    @property
+    def root(self) -> Path:
+        """Its files, as it sees them: its /run, its /var/lib, and this machine's."""
+        return Path(f"/proc/{self._init}/root")
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run a command beside systemd; returns what it prints."""
