@@ -1,6 +1,7 @@
 """`gadgetip run` as the shipped unit starts it, in its sandbox, under the bench's systemd."""
 
 import json
+import re
 import shutil
 from contextlib import suppress
 from dataclasses import replace
@@ -124,5 +125,9 @@ class SupervisedUnit(Answering):
             "processes": len(processes.split()) if group else 0,
             "gadgets": sorted(path.name for path in GADGETS.glob("gadgetip.*")),
             "ports": sum(not port.is_free for port in list_ports()),
-            "files": sorted(path.name for each in run for path in each.rglob("*")),
+            "files": sorted(
+                re.sub(r"^[0-9]+\.json$", "PID.json", path.name)
+                for each in run
+                for path in each.rglob("*")
+            ),
         }
