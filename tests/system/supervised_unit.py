@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -36,6 +36,16 @@ BENCH = """
 ProtectHome=read-only
 WatchdogSec=10
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Belongings:
+    """What the unit has: processes, gadgets in configfs, ports of vhci_hcd, files in /run."""
+
+    processes: int
+    gadgets: list[str]
+    ports: int
+    files: list[str]
 
 
 class SupervisedUnit(Answering):
@@ -116,18 +126,25 @@ class SupervisedUnit(Answering):
             return []
         return [line.split(",") for line in text.splitlines()]
 
-    def belongings(self) -> dict[str, object]:
-        """What it has in this kernel and in its directories; process ids are no part of it."""
+    def wait_until_it_has(self, before: Belongings) -> None:
+        """Wait until there is what there was `before`: nothing more, and nothing less."""
+        try:
+            wait_for(lambda: self.belongings() == before, "what there was")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {before}; now {self.belongings()}") from None
+
+    def belongings(self) -> Belongings:
+        """What it has now; process ids are no part of it."""
         group = self.property("ControlGroup")
         processes = self.systemd.run("cat", f"/sys/fs/cgroup{group}/cgroup.procs", check=False)
         run = [self.file(Path("/run", name)) for name in ("gadgetip", "vhci_hcd")]
-        return {
-            "processes": len(processes.split()) if group else 0,
-            "gadgets": sorted(path.name for path in GADGETS.glob("gadgetip.*")),
-            "ports": sum(not port.is_free for port in list_ports()),
-            "files": sorted(
+        return Belongings(
+            processes=len(processes.split()) if group else 0,
+            gadgets=sorted(path.name for path in GADGETS.glob("gadgetip.*")),
+            ports=sum(not port.is_free for port in list_ports()),
+            files=sorted(
                 re.sub(r"^[0-9]+\.json$", "PID.json", path.name)
                 for each in run
                 for path in each.rglob("*")
             ),
-        }
+        )
