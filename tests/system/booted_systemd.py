@@ -102,7 +102,8 @@ class Systemd:
 
     def _is_up(self) -> bool:
         assert self._process.poll() is None, "systemd ended"
-        state = self.run("systemctl", "is-system-running", check=False).strip()
+        # It waits by itself, once it can be asked: a process each time would slow the boot down.
+        state = self.run("systemctl", "is-system-running", "--wait", check=False).strip()
         return state in {"running", "degraded"}
 
     def __exit__(

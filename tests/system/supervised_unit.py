@@ -22,6 +22,7 @@ from tests.system.waiting import wait_for
 UNIT = "gadgetip.service"
 UNITS = BOARD / "systemd"
 VHCI_ONLY = "gadgetip-vhci-only.conf"
+PROCESSES = Path("/sys/fs/cgroup/system.slice", UNIT, "cgroup.procs")
 START_LIMIT_S = 120.0
 HOOKS = CONFIG_FILE.with_name("hooks.d")
 HOOK = """#!/bin/sh
@@ -135,11 +136,13 @@ class SupervisedUnit(Answering):
 
     def belongings(self) -> Belongings:
         """What it has now; process ids are no part of it."""
-        group = self.property("ControlGroup")
-        processes = self.systemd.run("cat", f"/sys/fs/cgroup{group}/cgroup.procs", check=False)
+        try:
+            processes = len(self.file(PROCESSES).read_text().split())
+        except FileNotFoundError:
+            processes = 0
         run = [self.file(Path("/run", name)) for name in ("gadgetip", "vhci_hcd")]
         return Belongings(
-            processes=len(processes.split()) if group else 0,
+            processes=processes,
             gadgets=sorted(path.name for path in GADGETS.glob("gadgetip.*")),
             ports=sum(not port.is_free for port in list_ports()),
             files=sorted(

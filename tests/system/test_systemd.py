@@ -211,6 +211,7 @@ def test_a_reload(unit: SupervisedUnit, everything: str, stick: Stick) -> None:
 
 def test_it_is_killed(unit: SupervisedUnit) -> None:
     unit.ask("stop", names=["board"])
+    wait_for(lambda: unit.belongings().processes == 5, "supervisor, two keepers, two workers alone")
     before = unit.belongings()
     keeper = int(unit.property("MainPID"))
     unit.systemd.run("kill", "-KILL", str(keeper))
