@@ -80,6 +80,7 @@ class Registration:
     def __enter__(self) -> "Registration":
         for each in STOP_SIGNALS:
             self._handlers[each] = signal.signal(each, signal.default_int_handler)
+        list_running()  # a supervisor that crashes for months must not leave a file each time
         self._write()
         return self
 

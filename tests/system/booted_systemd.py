@@ -29,6 +29,12 @@ MASKED = (
     *("systemd-tmpfiles-setup", "systemd-tmpfiles-setup-dev", "keyboard-setup", "networking"),
     *("systemd-boot-system-token", "systemd-pstore", "systemd-binfmt", "apparmor"),
 )
+TARGET = """
+[Unit]
+Description=The bench
+Requires=sysinit.target
+After=sysinit.target
+"""
 BOOT = """
 set -eu
 mount --make-rprivate /
@@ -58,7 +64,7 @@ class Systemd:
     """Booted while the context lasts; `files` are put below /etc/systemd/system, by name."""
 
     def __init__(self, files: Mapping[str, str]) -> None:
-        self._files = {"bench.target": "[Unit]\nDescription=The bench\n", **files}
+        self._files = {"bench.target": TARGET, **files}
 
     def __enter__(self) -> "Systemd":
         install_command()
@@ -96,7 +102,8 @@ class Systemd:
 
     def _is_up(self) -> bool:
         assert self._process.poll() is None, "systemd ended"
-        state = self.run("systemctl", "is-system-running", check=False).strip()
+        # It waits by itself, once it can be asked: a process each time would slow the boot down.
+        state = self.run("systemctl", "is-system-running", "--wait", check=False).strip()
         return state in {"running", "degraded"}
 
     def __exit__(
@@ -115,6 +122,11 @@ class Systemd:
             self._process.kill()
             self._process.wait()
         self._directory.cleanup()
+
+    @property
+    def root(self) -> Path:
+        """Its files, as it sees them: its /run, its /var/lib, and this machine's."""
+        return Path(f"/proc/{self._init}/root")
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run a command beside systemd; returns what it prints."""

@@ -1,4 +1,4 @@
-"""`gadgetip run` as systemd starts it: a process, what it answers, how it ends."""
+"""A supervisor that runs: what it answers; and `gadgetip run` as a process, and how it ends."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from gadgetip.service.control import ask
+from gadgetip.service.control import Service, ask
 from gadgetip.supervisor.control_requests import SERVICE
 from gadgetip.supervisor.wishes import FILE_NAME, STATE_DIRECTORY
 from tests.system.attachment import GADGETIP
@@ -23,7 +23,50 @@ STOP_LIMIT_S = 40.0
 STATE_LIMIT_S = 90.0
 
 
-class Supervising:
+class Answering:
+    """Whoever runs a supervisor, and asks it through its control socket."""
+
+    service: Service = SERVICE
+
+    @property
+    def log(self) -> str:
+        """All that was printed."""
+        raise NotImplementedError
+
+    def ask(self, command: str, **fields: object) -> dict[str, Any]:
+        """What a command of the command line asks, in this process: one takes seconds to start."""
+        answer = ask(self.service, {"command": command, **fields}, STOP_LIMIT_S)
+        assert answer is not None, self.log
+        return answer
+
+    def status(self, name: str) -> dict[str, Any]:
+        """One attachment's."""
+        [attachment] = self.ask("status", names=[name])["attachments"]
+        assert isinstance(attachment, dict)
+        return attachment
+
+    def wait_for(
+        self,
+        name: str,
+        state: str,
+        condition: Callable[[dict[str, Any]], bool] = lambda _: True,
+        limit_s: float = STATE_LIMIT_S,
+    ) -> dict[str, Any]:
+        """Wait until an attachment is in this state, and more."""
+        seen: dict[str, Any] = {}
+
+        def reached() -> dict[str, Any] | None:
+            seen.update(self.status(name))
+            return seen if seen["state"] == state and condition(seen) else None
+
+        try:
+            return wait_for(reached, f"{name} {state}", limit_s)
+        except AssertionError as error:
+            text = f"{error}, but {json.dumps(seen)}; it said:\n{self.log[-8000:]}"
+            raise AssertionError(text) from None
+
+
+class Supervising(Answering):
     """One `gadgetip run` with a configuration and hooks of its own; it may be killed and rerun."""
 
     def __init__(self, attachments: str = "") -> None:
@@ -82,38 +125,6 @@ class Supervising:
     def log(self) -> str:
         """All that was printed."""
         return Path(self._log.name).read_text()
-
-    def ask(self, command: str, **fields: object) -> dict[str, Any]:
-        """What a command of the command line asks, in this process: one takes seconds to start."""
-        answer = ask(SERVICE, {"command": command, **fields}, STOP_LIMIT_S)
-        assert answer is not None, self.log
-        return answer
-
-    def status(self, name: str) -> dict[str, Any]:
-        """One attachment's."""
-        [attachment] = self.ask("status", names=[name])["attachments"]
-        assert isinstance(attachment, dict)
-        return attachment
-
-    def wait_for(
-        self,
-        name: str,
-        state: str,
-        condition: Callable[[dict[str, Any]], bool] = lambda _: True,
-        limit_s: float = STATE_LIMIT_S,
-    ) -> dict[str, Any]:
-        """Wait until an attachment is in this state, and more."""
-        seen: dict[str, Any] = {}
-
-        def reached() -> dict[str, Any] | None:
-            seen.update(self.status(name))
-            return seen if seen["state"] == state and condition(seen) else None
-
-        try:
-            return wait_for(reached, f"{name} {state}", limit_s)
-        except AssertionError as error:
-            text = f"{error}, but {json.dumps(seen)}; it said:\n{self.log[-8000:]}"
-            raise AssertionError(text) from None
 
     def states_told(self, name: str) -> list[str]:
         """The states that the hook was told."""

@@ -55,6 +55,13 @@ def test_what_a_dead_process_left_behind_is_removed(directory: Path) -> None:
     assert list(directory.iterdir()) == []
 
 
+def test_what_a_killed_one_left_goes_when_the_next_begins(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "2.json").write_text("nonsense")
+    with Registration("vhci", "nas", "1-2"):
+        assert [path.name for path in directory.iterdir()] == [f"{os.getpid()}.json"]
+
+
 def test_where_nothing_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "DIRECTORY", Path("/proc/none"))
     with Registration("vhci", "nas", "1-2") as registration:
