@@ -127,6 +127,15 @@ class SupervisedUnit(Answering):
             return []
         return [line.split(",") for line in text.splitlines()]
 
+    def settled(self, processes: int) -> Belongings:
+        """What it has once only so many processes are left: hooks run for a moment."""
+
+        def alone() -> Belongings | None:
+            now = self.belongings()
+            return now if now.processes == processes else None
+
+        return wait_for(alone, f"{processes} processes of {UNIT}")
+
     def wait_until_it_has(self, before: Belongings) -> None:
         """Wait until there is what there was `before`: nothing more, and nothing less."""
         try:

@@ -211,8 +211,7 @@ def test_a_reload(unit: SupervisedUnit, everything: str, stick: Stick) -> None:
 
 def test_it_is_killed(unit: SupervisedUnit) -> None:
     unit.ask("stop", names=["board"])
-    wait_for(lambda: unit.belongings().processes == 5, "supervisor, two keepers, two workers alone")
-    before = unit.belongings()
+    before = unit.settled(5)  # a supervisor, two keepers, two workers
     keeper = int(unit.property("MainPID"))
     unit.systemd.run("kill", "-KILL", str(keeper))
     unit.wait_until_active(other_than=keeper)
@@ -243,7 +242,7 @@ def test_with_the_powers_of_a_vhci_client(unit: SupervisedUnit, stick: Stick, bo
 
 
 def test_one_that_is_stuck_is_started_again(unit: SupervisedUnit, stick: Stick) -> None:
-    before = unit.belongings()
+    before = unit.settled(2)  # a supervisor, one keeper
     keeper = int(unit.property("MainPID"))
     fed = unit.property("WatchdogTimestampMonotonic")
     wait_for(lambda: unit.property("WatchdogTimestampMonotonic") != fed, "a sign of life")
