@@ -27,7 +27,7 @@ from tests.system.stick import Stick
 from tests.system.test_endings import destroy_client_socket
 
 UDC = "dummy_udc.1"
-ROUND_TRIPS_MS = (0, 20, 100)
+ROUND_TRIPS_MS = (0, 50, 200)
 ROUNDS = int(os.environ.get("GADGETIP_ROUNDS", "2"))
 LIMIT_S = 120.0
 CONFIGURATION = f"""schema = "config/1"
