@@ -55,7 +55,7 @@ class Lines:
         deadline = time.monotonic() + LIMIT_S
         while True:
             at, text = self._lines.get(timeout=max(0.1, deadline - time.monotonic()))
-            if text == line:
+            if text == line or text.startswith(f"{line}: "):  # a reason may follow
                 return at
 
     def _read(self) -> None:

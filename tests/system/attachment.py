@@ -17,6 +17,8 @@ from tests.system.waiting import wait_for
 
 GADGETIP = [sys.executable, "-m", "gadgetip"]
 START_LIMIT_S = 60.0
+BOUND_LIMIT_S = 180.0
+"""Several may be started at once, on two emulated processors."""
 STOP_LIMIT_S = 25.0
 RUN = Path("/run/gadgetip")
 GADGETS = Path("/sys/kernel/config/usb_gadget")
@@ -73,7 +75,7 @@ class Attachment:
 
     def wait_until_bound(self) -> dict[str, Any]:
         """Wait for the announcement; returns it."""
-        line = self._next_line(time.monotonic() + START_LIMIT_S)
+        line = self._next_line(time.monotonic() + BOUND_LIMIT_S)
         if not line:
             self._process.wait(timeout=STOP_LIMIT_S)
             raise AssertionError(f"gadgetip ended before it was bound: {self.errors}")
