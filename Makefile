@@ -27,7 +27,7 @@ APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::T
 	-o Acquire::Retries=3 -o Dpkg::Use-Pty=0
 
 # A hung machine says where, and ends, after so many seconds.
-SYSTEM_LIMIT ?= 3000
+SYSTEM_LIMIT ?= 3600
 DEMO_LIMIT ?= 600
 PERFORMANCE_LIMIT ?= 1500
 ENDURANCE_LIMIT ?= 5400
