@@ -85,12 +85,13 @@ def supervisor() -> Iterator[tuple[float, Lines]]:
 
 
 def measure(server: StockServer, stick: Stick, round_trip_ms: int) -> dict[str, float]:
-    """Milliseconds of each step, from the start of the supervisor; the last from the server's."""
+    """Milliseconds of each step, from the one before; the last from the return of the server."""
     wait_until_exported(stick.busid)
     with distance(round_trip_ms), supervisor() as (began, lines):
-        times = {step: lines.wait_for(f"stick: {step}") - began for step in STEPS[:4]}
+        at = [began, *(lines.wait_for(f"stick: {step}") for step in STEPS[:4])]
         host.wait_for_device(UDC)
-        times["enumerated"] = time.monotonic() - began
+        at.append(time.monotonic())
+        times = {step: at[n + 1] - at[n] for n, step in enumerate(STEPS[:5])}
         host.wait_for_disk(UDC)
         server.stop()
         destroy_client_socket()
@@ -112,7 +113,10 @@ def round_trips(medians: dict[int, float]) -> float:
 def table(results: dict[int, list[dict[str, float]]]) -> str:
     """Markdown: a row for each step."""
     heads = " | ".join(f"at {each} ms" for each in results)
-    lines = [f"| until | {heads} | round trips |", "| --- |" + " --- |" * (len(results) + 1)]
+    lines = [
+        f"| from the line before to | {heads} | round trips |",
+        "| --- |" + " --- |" * (len(results) + 1),
+    ]
     for step in STEPS:
         medians = {at: statistics.median(run[step] for run in runs) for at, runs in results.items()}
         cells = " | ".join(f"{median:.0f} ms" for median in medians.values())
