@@ -26,7 +26,7 @@ from tests.system.stick import STORE, make_store
 from tests.system.waiting import wait_for
 
 DEVICE_UDC = "dummy_udc.0"
-SERIAL_BYTES = int(os.environ.get("GADGETIP_SERIAL_KIB", "1024")) << 10
+SERIAL_BYTES = int(os.environ.get("GADGETIP_SERIAL_KIB", "256")) << 10
 # QEMU blocks while nobody reads what it sends, see tests/machine/devices.py.
 FTDI_WINDOW = 4096
 ACM_WINDOW = 16384
