@@ -219,7 +219,7 @@ def test_a_keyboard_lets_go_and_goes_on(server: StockServer) -> None:
 
 
 def wait_for_key(typed: drivers.Events, wanted: tuple[int, int], limit_s: float = 20.0) -> bool:
-    """Whether this change of a key comes, among those of its repetition."""
+    """Whether this change of a key comes."""
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         if wanted in typed.read(1, drivers.EV_KEY, 1.0):
