@@ -96,7 +96,7 @@ unit: setup  ## Tests that need no root, no kernel module, and seconds
 
 # Two machines at a time: one alone leaves a core idle most of the time.
 SECOND := $(addprefix tests/system/test_,$(addsuffix .py, \
-	bind doctor endings hold hostile_clients interop inventory serve sessions systemd userspace_stub vhci))
+	bind doctor endings hostile_clients interop inventory serve sessions systemd userspace_stub vhci))
 SYSTEM_RUN = $(MACHINE) run --limit $(SYSTEM_LIMIT) --memory $(MEMORY) $(2) -- \
 	sh -c 'exec python -m pytest $(1) -p no:cacheprovider --durations=25 \
 		--junitxml="$$GADGETIP_RESULTS/system.xml"'
