@@ -229,8 +229,8 @@ class Worker:
         try:
             answer = await self._device.request(work.setup, work.data)
         except GadgetipError as error:
-            lost = self._held is not None and self._urbs.ended is not None
-            if lost and self._held is not None and self._held.may_repeat(work.setup):
+            held = self._held
+            if held is not None and self._urbs.ended is not None and held.may_repeat(work.setup):
                 raise
             if not work.answer.done():
                 work.answer.set_exception(error)
