@@ -6,7 +6,6 @@
  * kernel shares with the process (fs/aio.c, struct aio_ring), which takes no system call; eventfd
  * and epoll (edge-triggered) say when to look, so that the counter need not be read either.
  */
-#define _GNU_SOURCE
 #include "engine.h"
 #include "lane.h"
 

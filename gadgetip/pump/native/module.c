@@ -142,6 +142,19 @@ static PyObject *engine_relink_method(PyObject *self, PyObject *args)
     Py_RETURN_NONE;
 }
 
+static PyObject *engine_disconnect(PyObject *self, PyObject *unused)
+{
+    struct engine *engine = engine_of(self);
+
+    (void)unused;
+    if (engine == NULL)
+        return NULL;
+    LOCKED(engine);
+    engine_end(engine, ENDING_EOF, 0, NULL);
+    UNLOCKED(engine);
+    Py_RETURN_NONE;
+}
+
 /* --- events --------------------------------------------------------------------------------- */
 
 /* Take events out of the queue, up to the first lane that parked: its state comes before the rest. */
@@ -653,6 +666,7 @@ static PyMethodDef engine_methods[] = {
     {"unlink", engine_unlink, METH_VARARGS, NULL},
     {"flush", engine_flush_method, METH_NOARGS, NULL},
     {"relink", engine_relink_method, METH_VARARGS, NULL},
+    {"disconnect", engine_disconnect, METH_NOARGS, NULL},
     {"numbers", engine_numbers, METH_NOARGS, NULL},
     {"open_file", engine_open_file, METH_VARARGS, NULL},
     {"close_file", engine_close_file, METH_VARARGS, NULL},

@@ -86,8 +86,9 @@ static PyObject *urbs_of(const struct snapshot *snapshot)
     for (uint32_t index = 0; list != NULL && index < snapshot->urb_count; index++) {
         const struct urb *urb = snapshot->urbs[index];
 
-        if (!append(list, Py_BuildValue("(IiII)", urb->seqnum, (int)urb->role, urb->size,
-                                        urb->entries)))
+        if (!append(list, Py_BuildValue("(IOiII)", urb->seqnum,
+                                        urb->direction == WIRE_IN ? Py_True : Py_False,
+                                        (int)urb->role, urb->size, urb->entries)))
             Py_CLEAR(list);
     }
     return list;
