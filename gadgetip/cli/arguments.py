@@ -170,7 +170,7 @@ class SecondsType(click.ParamType[float]):
 
 pump_option = click.option(
     "--pump",
-    type=click.Choice([*PumpChoice]),
+    type=click.Choice([each.value for each in PumpChoice]),
     help="What carries the traffic: the native pump where it is built, unless you choose.",
 )
 

@@ -81,7 +81,7 @@ def attach(
     udc: str | None,
     backend: str | None,
     profile: AskedProfile,
-    pump: PumpChoice | None,
+    pump: str | None,
     wait: bool,
     keep: bool,
     hold: float | None,
@@ -123,7 +123,7 @@ def attach(
                     wishes,
                     narrator,
                     search,
-                    pump or PumpChoice.AUTO,
+                    PumpChoice(pump or PumpChoice.AUTO),
                 )
 
         try:

@@ -1,11 +1,12 @@
 """What every pump has in common: shapers, and the order between them and endpoint 0.
 
-It puts the pieces together: for each route the two ends of the endpoint, for each piece of work
-its shaper. Who moves the bytes, its kinds say: `python_pump`, `native_pump`. Order is the concern
-of this one. The host expects that a request on endpoint 0 acts behind the data that it wrote before;
-since writes are posted, such a request waits at a `fence` until the device has confirmed them, for a bounded time; `control_order` knows which ones. A request that
-cancels does not wait. Where a shaper claims it (a bulk-only reset), that shaper alone is stopped,
-the request goes out, and the shaper starts anew.
+It puts the pieces together: for each route the two ends of the endpoint, for each piece of work its
+shaper. Who moves the bytes, its kinds say: `python_pump`, `native_pump`. Order is the concern of
+this one. The host expects that a request on endpoint 0 acts behind the data that it wrote before;
+since writes are posted, such a request waits at a `fence` until the device has confirmed them, for
+a bounded time; `control_order` knows which ones. A request that cancels does not wait. Where a
+shaper claims it (a bulk-only reset), that shaper alone is stopped, the request goes out, and the
+shaper starts anew.
 """
 
 import asyncio
@@ -46,7 +47,8 @@ class ShaperPump(ABC):
     """See `gadgetip.pump.interface.Pump`.
 
     `files` opens and closes the endpoint files; `control_limit_s` is how long the device may think
-    about a control request. With `may_hold` a lost link suspends the shapers, and `resume` may follow.
+    about a control request. With `may_hold` a lost link suspends the shapers, and `resume` may
+    follow.
     """
 
     def __init__(

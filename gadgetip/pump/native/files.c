@@ -242,6 +242,7 @@ struct request *request_queue(struct engine *engine, struct file *file, struct s
     request->span = span;
     request->state = REQUEST_QUEUED;
     request->serial = ++files->serial;
+    request->number = (uint32_t)request->serial;
     file->pending++;
     if (file->is_blocking) {
         *file->jobs_end = request;

@@ -192,7 +192,7 @@ static PyObject *event_object(struct engine *engine, const struct event *event)
         const struct request *request = event->subject;
         bool is_read = !request->file->is_in && request->result > 0;
 
-        return Py_BuildValue("(iIiIy#)", (int)event->kind, request->id, (int)request->result, 0u,
+        return Py_BuildValue("(iIiIy#)", (int)event->kind, request->number, (int)request->result, 0u,
                              (const char *)request->span.data,
                              is_read ? (Py_ssize_t)request->result : (Py_ssize_t)0);
     }
@@ -371,7 +371,7 @@ static PyObject *engine_request(PyObject *self, PyObject *args)
     struct file *file;
     struct span span;
     int number;
-    unsigned int length;
+    unsigned int length, queued;
     Py_buffer data;
     PyObject *answer = NULL;
 
@@ -384,11 +384,12 @@ static PyObject *engine_request(PyObject *self, PyObject *args)
     else if (file != NULL && span_of(&data, length, &span)) {
         LOCKED(engine);
         request = request_queue(engine, file, span);
+        queued = request != NULL ? request->number : 0; /* numbers begin with 1 */
         UNLOCKED(engine);
-        if (request == NULL)
+        if (queued == 0)
             PyErr_SetString(PyExc_OverflowError, "too many requests are under way");
         else
-            answer = PyLong_FromUnsignedLong(request->id);
+            answer = PyLong_FromUnsignedLong(queued);
     }
     PyBuffer_Release(&data);
     return answer;

@@ -102,7 +102,7 @@ static PyObject *requests_of(const struct snapshot *snapshot)
         const struct request *request = snapshot->requests[index];
         Py_ssize_t written = request->file->is_in ? (Py_ssize_t)request->span.length : 0;
 
-        if (!append(list, Py_BuildValue("(IOiIIy#)", request->id,
+        if (!append(list, Py_BuildValue("(IOiIIy#)", request->number,
                                         request->file->is_in ? Py_True : Py_False,
                                         (int)request->role, request->size, request->entries,
                                         (const char *)request->span.data, written)))

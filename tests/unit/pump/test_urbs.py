@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 import pytest
 
 from gadgetip.errors import GadgetipError, LinkLostError, LocalProtocolError, RemoteProtocolError
-from gadgetip.pump import ControlTimeoutError, StallError, UrbStream
+from gadgetip.pump import ControlTimeoutError, StallError, UrbStream, urbs
 from gadgetip.pump.link_errors import link_error
 from gadgetip.usb import Direction, SetupPacket
 from gadgetip.wire import ClientConnection, CmdSubmit, CmdUnlink, RetSubmit, TransferFlag
