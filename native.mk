@@ -33,3 +33,18 @@ native-check: setup
 	done
 	cppcheck --quiet --library=python --std=c11 --enable=warning,portability,performance --inline-suppr \
 		--error-exitcode=1 gadgetip/pump/native
+
+# Only here are cross compilers and emulators needed, which weigh more than all the rest.
+.PHONY: wheels
+wheels: PACKAGES += gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf \
+	libc6-dev-armhf-cross qemu-user-static binutils
+wheels: setup  ## A wheel for each processor into dist/: x86-64, aarch64, ARMv7, ARMv6
+	@$(BIN)/python -m tests.native.wheels
+
+SANITIZE_OPTIONS ?=
+.PHONY: sanitize sanitize-threads
+sanitize: setup kernel  ## The native pump's tests under AddressSanitizer and UBSan: not in CI
+	@$(BIN)/python -m tests.native.sanitize address $(SANITIZE_OPTIONS)
+
+sanitize-threads: setup kernel  ## The same under ThreadSanitizer: not in CI
+	@$(BIN)/python -m tests.native.sanitize thread $(SANITIZE_OPTIONS)
