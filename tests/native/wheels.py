@@ -186,8 +186,8 @@ def _loaded(target: Target, module: Path) -> list[str]:
     if target.debian:
         root = foreign.obtain(target.debian)
         python = foreign.interpreter(root)
-        emulated = [target.emulator, "-L", root, python, "-I", "-c", LOAD, module]
-        return [f"{_output(*emulated)} in emulation"]
+        version = _output(target.emulator, "-L", root, python, "-I", "-c", LOAD, module)
+        return [f"{version} in emulation"]
     found = {}
     for minor in range(11, 20):
         for folder in os.environ["PATH"].split(os.pathsep):
