@@ -48,3 +48,10 @@ sanitize: setup kernel  ## The native pump's tests under AddressSanitizer and UB
 
 sanitize-threads: setup kernel  ## The same under ThreadSanitizer: not in CI
 	@$(BIN)/python -m tests.native.sanitize thread $(SANITIZE_OPTIONS)
+
+# libFuzzer is clang's.
+FUZZ_NATIVE_SECONDS ?= 300
+.PHONY: fuzz-native
+fuzz-native: PACKAGES += clang-14 libclang-rt-14-dev
+fuzz-native: setup  ## libFuzzer on the native pump's parser and engine: not in CI
+	@$(BIN)/python -m tests.native.fuzz --seconds $(FUZZ_NATIVE_SECONDS)
