@@ -134,6 +134,14 @@ static int watch(struct relay *relay)
     return first == 0 ? -1 : (int)((first - now) / 1000000) + 1;
 }
 
+/* Before the peers can know of it: whoever asks them finds it counted. */
+static void publish(struct relay *relay)
+{
+    pthread_mutex_lock(&relay->lock);
+    relay->told = relay->counted;
+    pthread_mutex_unlock(&relay->lock);
+}
+
 static void wait_for_more(struct relay *relay)
 {
     struct epoll_event events[3];
@@ -141,6 +149,7 @@ static void wait_for_more(struct relay *relay)
     int limit = watch(relay);
 
     work(relay); /* what is overdue is taken back */
+    publish(relay);
     write_out(relay);
     want(relay, &relay->host, &relay->to_host, &relay->host_interest);
     want(relay, &relay->server, &relay->to_server, &relay->server_interest);
@@ -186,9 +195,6 @@ static void *run(void *argument)
     while (relay->ended == RELAY_RUNS) {
         work(relay);
         wait_for_more(relay);
-        pthread_mutex_lock(&relay->lock);
-        relay->told = relay->counted;
-        pthread_mutex_unlock(&relay->lock);
     }
     if (relay->ended == RELAY_SERVER_CLOSED || relay->ended == RELAY_SERVER_FAILED)
         drain(relay);

@@ -183,7 +183,7 @@ bool storage_step(struct relay *relay, struct storage *storage)
     }
     if (storage->in_error && !storage->ahead.count && !storage->unlinks) {
         if (!storage->in_failed) /* else the device has said so itself meanwhile */
-            arrivals_add(storage, 0, storage->in_error);
+            arrivals_add(storage, 0, false, storage->in_error);
         storage->in_error = 0;
         storage->in_failed = true;
         moved = true;

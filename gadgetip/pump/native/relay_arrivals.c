@@ -1,7 +1,7 @@
 /*
  * What has arrived ahead of the kernel, and how its URBs are served from it: packet by packet, as
  * a host controller does. Each chunk is what one URB at the server brought. All its packets are
- * full but the last, and what is taken of it ends at a packet.
+ * full but the last, which may also be empty, and what is taken of it ends at a packet.
  */
 #include "relay_storage.h"
 
@@ -30,17 +30,15 @@ static struct serving serve(const struct storage *storage, uint32_t asked)
         uint32_t need = asked - it.length;
 
         if (left <= need && left > 0) {
+            bool ends_empty = chunk->is_short && left % packet == 0;
+
             it.length += left;
-            if (chunk->status == 0) {
-                it.chunks++;
-                it.is_over = left % packet != 0 || it.length == asked;
-            } else if (it.length == asked) {
-                it.taken = chunk->length;
-                it.is_over = true;
+            it.is_over = it.length == asked || chunk->is_short || chunk->status != 0;
+            if (it.length == asked && (ends_empty || chunk->status != 0)) {
+                it.taken = chunk->length; /* how it ended is for the next URB */
             } else {
-                it.chunks++;
                 it.status = chunk->status;
-                it.is_over = true;
+                it.chunks++;
             }
         } else if (left == 0) { /* a packet without data, or an error */
             it.chunks++;
@@ -57,7 +55,7 @@ static struct serving serve(const struct storage *storage, uint32_t asked)
                 it.dropped = next - (need - whole);
                 it.taken += next;
                 it.status = STATUS_OVERFLOW;
-                if (it.taken == chunk->length && chunk->status == 0) {
+                if (it.taken == chunk->length && chunk->status == 0) { /* it ended there */
                     it.chunks++;
                     it.taken = 0;
                 }
@@ -79,7 +77,7 @@ bool arrivals_have_room(const struct storage *storage, uint32_t length)
            storage->ahead.count + storage->chunk_count + 2 < MAX_CHUNKS;
 }
 
-void arrivals_add(struct storage *storage, uint32_t length, int32_t status)
+void arrivals_add(struct storage *storage, uint32_t length, bool is_short, int32_t status)
 {
     struct chunk *chunk;
 
@@ -89,6 +87,7 @@ void arrivals_add(struct storage *storage, uint32_t length, int32_t status)
     chunk->length = length;
     chunk->taken = 0;
     chunk->status = status;
+    chunk->is_short = is_short;
     storage->chunk_count++;
 }
 

@@ -65,7 +65,7 @@ enum storage_verdict storage_command(struct relay *relay, struct storage *storag
         return STORAGE_PASS;
     if (storage->ahead.count || storage->unlinks || storage->clears) {
         /* The command before is through, or the host has given it up. */
-        storage->unlink_ahead = true;
+        storage->unlink_ahead = storage->ahead.count > 0;
         ask_no_more(storage);
         return STORAGE_WAIT;
     }
@@ -195,7 +195,7 @@ static void judge_stall(struct relay *relay, struct storage *storage)
     storage->status_stalled = false;
     if (storage->out_failed) {
         in_failed(relay, storage, STATUS_STALL);
-        arrivals_add(storage, 0, STATUS_STALL);
+        arrivals_add(storage, 0, false, STATUS_STALL);
         return;
     }
     if (!storage->is_patient)
@@ -217,7 +217,7 @@ void storage_arrived(struct relay *relay, struct storage *storage, struct relay_
 {
     end_ahead(relay, storage, urb);
     if (status == 0) {
-        arrivals_add(storage, length, 0);
+        arrivals_add(storage, length, length < urb->asked, 0);
         if (urb->role == ROLE_DATA && !storage->in_over &&
             (length == urb->size || length != CSW_BYTES)) {
             note_data(storage, urb, length);
@@ -235,7 +235,7 @@ void storage_arrived(struct relay *relay, struct storage *storage, struct relay_
         storage->status_stalled = true;
         return;
     }
-    arrivals_add(storage, length, status);
+    arrivals_add(storage, length, false, status);
     in_failed(relay, storage, status);
 }
 
@@ -308,7 +308,7 @@ void storage_was_unlinked(struct relay *relay, struct storage *storage, struct r
         end_ahead(relay, storage, urb);
         if (status == STATUS_STALL && !storage->in_failed) { /* it crossed the unlink */
             in_failed(relay, storage, status);
-            arrivals_add(storage, 0, status);
+            arrivals_add(storage, 0, false, status);
         }
     }
 }

@@ -24,6 +24,7 @@ struct chunk {
     uint32_t length;
     uint32_t taken;
     int32_t status;
+    bool is_short; /* it ended with a short packet, or an empty one */
 };
 
 struct storage {
@@ -110,7 +111,7 @@ void storage_watch(struct storage *storage, int64_t now);
 /* --- relay_arrivals.c --- */
 
 bool arrivals_have_room(const struct storage *storage, uint32_t length);
-void arrivals_add(struct storage *storage, uint32_t length, int32_t status);
+void arrivals_add(struct storage *storage, uint32_t length, bool is_short, int32_t status);
 
 /* Answer the kernel's first waiting URB from what has arrived, if that suffices. */
 bool arrivals_serve(struct relay *relay, struct storage *storage);
