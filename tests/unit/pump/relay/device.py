@@ -125,7 +125,7 @@ class Device:
                 while (event := self._wire.next_event()) is not NEED_DATA:
                     if isinstance(event, ConnectionClosed):
                         return
-                    self._take(event)  # type: ignore[arg-type]
+                    self._take(event)
         except (ConnectionResetError, BrokenPipeError):
             return
         except BaseException as error:

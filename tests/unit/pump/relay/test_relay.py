@@ -87,8 +87,6 @@ scripts = st.builds(
 )
 
 
-
-
 def sound(plan: list[tuple[Command, Script]]) -> list[tuple[Command, Script]]:
     """No queued URBs where data ends early: the one behind would get the CSW, on a cable too."""
     return [
