@@ -133,6 +133,10 @@ class Foreground:
             passed.append(event)
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         return self._process.poll() is None
 
