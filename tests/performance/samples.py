@@ -36,6 +36,8 @@ class Results:
     paths: dict[str, str]
     left_out: dict[str, str]
     samples: list[Sample]
+    counted: list[dict[str, Any]] = field(default_factory=list)
+    """What a URB costs: tests/performance/counted.py."""
 
     def values(self, path: str, work: str, metric: str, round_trip_ms: float) -> list[float]:
         """One figure, a value a round."""
@@ -76,4 +78,5 @@ def read(text: str) -> Results:
         dict(found["paths"]),
         dict(found["left_out"]),
         [Sample(**sample) for sample in found["samples"]],
+        list(found.get("counted", [])),
     )

@@ -10,10 +10,10 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tests.performance.metrics import Metric
 from tests.performance.samples import Results
-from tests.performance.works.work import Metric
 
-DIRECT, VHCI = "direct", "vhci"
+DIRECT, VHCI, AGAIN = "direct", "vhci", "vhci-again"
 SEQUENTIAL = {0: 1.05, 10: 2.4, 50: 2.7}
 RANDOM = {0: 1.4, 10: 2.8, 50: 2.9}
 PACKETS = {0: 0.8, 10: 1.0, 50: 1.0}

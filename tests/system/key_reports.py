@@ -1,9 +1,9 @@
 """Numbered reports from a keyboard's own end to the host, and how long each takes."""
 
+import contextlib
 import os
 import select
 import struct
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,31 +32,27 @@ def press(
     """
     sent: list[float] = []
     delays: list[float] = []
-    room = threading.Semaphore(under_way)
-    last = threading.Event()
-    device = os.open(keyboard, os.O_RDWR)
+    device = os.open(keyboard, os.O_RDWR | os.O_NONBLOCK)
     seen = os.open(raw, os.O_RDWR)
     began = time.monotonic()
-
-    def send() -> None:
-        while not enough(len(sent), time.monotonic() - began):
-            room.acquire()
-            sent.append(time.monotonic())
-            os.write(device, REPORT.pack(0, 0, len(sent) - 1, 0))
-        last.set()
-
-    sending = threading.Thread(target=send, daemon=True)
-    sending.start()
     try:
-        while not last.is_set() or len(delays) < len(sent):
-            ready = select.select([seen], [], [], REPORT_LIMIT_S)[0]
-            assert ready, f"report {len(delays)} of {len(sent)} does not come"
-            report = os.read(seen, REPORT.size)
-            delays.append(time.monotonic() - sent[len(delays)])
-            room.release()
-            number = REPORT.unpack(report)[2]
-            assert number == len(delays) - 1, f"report {len(delays) - 1}: {report.hex()}"
-        return Pressed(delays, time.monotonic() - began)
+        while True:
+            done = enough(len(sent), time.monotonic() - began)
+            if done and len(delays) == len(sent):
+                return Pressed(delays, time.monotonic() - began)
+            room = not done and len(sent) - len(delays) < under_way
+            ready = select.select([seen], [device] if room else [], [], REPORT_LIMIT_S)
+            assert any(ready), f"report {len(delays)} of {len(sent)} does not come"
+            if ready[0]:
+                report = os.read(seen, REPORT.size)
+                delays.append(time.monotonic() - sent[len(delays)])
+                number = REPORT.unpack(report)[2]
+                assert number == len(delays) - 1, f"report {len(delays) - 1}: {report.hex()}"
+            if ready[1]:
+                now = time.monotonic()
+                with contextlib.suppress(BlockingIOError):  # the one before is not through yet
+                    os.write(device, REPORT.pack(0, 0, len(sent), 0))
+                    sent.append(now)
     finally:
         os.close(seen)
         os.close(device)

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from tests.performance.metrics import RATE, Work
 from tests.performance.works.queued_urbs import DIRECTION_IN, QueuedUrbs
-from tests.performance.works.work import RATE, Outcome, Run, Subject, Work
+from tests.performance.works.work import Outcome, Run, Subject
 from tests.system import usbtest
 from tests.system.devices import Gadget, catalogue
 from tests.system.waiting import wait_for
@@ -19,7 +20,8 @@ DEPTH, LENGTH = 8, 4096
 QUEUED = f"usbfs, {DEPTH} URBs of {LENGTH} bytes under way"
 TESTED = f"usbtest, {usbtest.SGLEN} URBs of {usbtest.LENGTH} bytes under way"
 WRITES, READS = 27, 28
-FEWEST = 4
+FEWEST, MOST_GROWTH = 4, 16
+ENOUGH = 0.6
 
 
 class Packets(Subject):
@@ -64,11 +66,11 @@ def queued(device: Path, direction: int, seconds: float) -> Outcome:
 
 
 def tested(device: Path, number: int, seconds: float) -> Outcome:
-    """The kernel's; a few iterations tell how many last so long."""
+    """The kernel's; as many iterations as take about so long are found by trying."""
     wait_for(lambda: has_usbtest(device), f"usbtest bound to {device.name}")
-    few = asked(device, number, FEWEST)
-    iterations = max(FEWEST, round(seconds / few * FEWEST))
-    taken = asked(device, number, iterations)
+    iterations = FEWEST
+    while (taken := asked(device, number, iterations)) < ENOUGH * seconds:
+        iterations *= max(2, min(MOST_GROWTH, round(seconds / taken)))
     moved = iterations * usbtest.SGLEN * usbtest.LENGTH
     return Outcome({"mb_per_s": moved / taken / 1e6}, moved, iterations * usbtest.SGLEN, taken)
 

@@ -10,15 +10,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from tests.performance.works.work import (
-    PER_SECOND,
-    PERCENTILES,
-    Outcome,
-    Run,
-    Subject,
-    Work,
-    percentiles,
-)
+from tests.performance.metrics import PER_SECOND, PERCENTILES, Work, percentiles
+from tests.performance.works.work import Outcome, Run, Subject
 from tests.system import drivers
 from tests.system.devices import Gadget, catalogue
 from tests.system.key_reports import REPORT, press
@@ -36,7 +29,7 @@ class Keyboard(Subject):
         Work(
             "reports",
             "keyboard reports, streaming",
-            {"per_s": PER_SECOND, **PERCENTILES},
+            {**PERCENTILES, "per_s": PER_SECOND},
             f"8 bytes, {STREAM} reports under way",
         ),
     )

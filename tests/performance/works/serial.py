@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from tests.performance.works.work import RATE, Outcome, Run, Subject, Work
+from tests.performance.metrics import RATE, Work
+from tests.performance.works.work import Outcome, Run, Subject
 from tests.system import drivers
 from tests.system.devices import Gadget, catalogue
 
