@@ -173,8 +173,8 @@ def _cost(samples: Sequence[Sample], work: Work) -> str:
         scale = GIB / sum(s.moved_bytes for s in samples)
     else:
         scale = 1000 / sum(s.operations for s in samples)
-    shown = f"{own * scale:.3g}" if samples[0].resident_kib else "0"
-    return f"{shown} / {machine * scale:.3g}"
+    shown = number(own * scale) if samples[0].resident_kib else "0"
+    return f"{shown} / {number(machine * scale)}"
 
 
 def _by_work(results: Results, works: Works, show: Callable[[Sequence[Sample], Work], str]) -> str:

@@ -66,9 +66,9 @@ def test_medians_have_a_column_a_path() -> None:
 def test_processor() -> None:
     found = rows(table.processor(results(), WORKS))
     read, report = found[0], found[2]
-    assert read[2 + PATHS.index("vhci")] == "0 / 512"
-    assert read[2 + PATHS.index("gadget-native")] == "256 / 512"
-    assert report[2 + PATHS.index("gadget-native")] == "0.977 / 1.95"
+    assert read[2 + PATHS.index("vhci")] == "0 / 512.0"
+    assert read[2 + PATHS.index("gadget-native")] == "256.0 / 512.0"
+    assert report[2 + PATHS.index("gadget-native")] == "0.98 / 1.95"
     assert found[1][2 + PATHS.index("direct")] == "-"
 
 
