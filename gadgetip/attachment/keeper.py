@@ -26,6 +26,7 @@ from gadgetip.attachment.traffic import parse_traffic
 from gadgetip.attachment.worker import run_worker
 from gadgetip.errors import GadgetipError, LinkLostError
 from gadgetip.gadget import Plan, Replica
+from gadgetip.pump import PumpChoice, stream_for
 from gadgetip.remote import ImportedDevice
 from gadgetip.usb import Speed
 
@@ -40,14 +41,19 @@ class WorkerProcess:
     """The worker, as its keeper sees it: a process id, a channel, and a way to end it."""
 
     def __init__(
-        self, imported: ImportedDevice, replica: Replica, plan: Plan, lock_file: int
+        self,
+        imported: ImportedDevice,
+        replica: Replica,
+        plan: Plan,
+        lock_file: int,
+        pump: PumpChoice = PumpChoice.AUTO,
     ) -> None:
         """Fork it; beside what it carries the traffic with, it keeps `lock_file` open."""
         self.channel, worker_end = channel()
         self.pid = os.fork()
         if self.pid == 0:
             kept = {0, 1, 2, imported.stream.fileno(), worker_end.fileno(), lock_file}
-            _live_as_worker(imported, replica, plan, worker_end, kept | replica.files)
+            _live_as_worker(imported, replica, plan, pump, worker_end, kept | replica.files)
         worker_end.close()
         self.pidfd = os.pidfd_open(self.pid)
         self.status: int | None = None
@@ -82,14 +88,19 @@ def _speed_named(text: str) -> Speed | None:
 
 
 def _live_as_worker(
-    imported: ImportedDevice, replica: Replica, plan: Plan, channel: Channel, kept: set[int]
+    imported: ImportedDevice,
+    replica: Replica,
+    plan: Plan,
+    pump: PumpChoice,
+    channel: Channel,
+    kept: set[int],
 ) -> NoReturn:
     """What the forked process does; it must never return into the keeper's code."""
     status = 1
     try:
         gc.freeze()
         _let_go_of_all_but(kept)
-        status = run_worker(imported.urbs(), replica, plan, channel)
+        status = run_worker(stream_for(pump, imported.urbs()), replica, plan, channel)
     except BaseException:
         traceback.print_exc()
     finally:

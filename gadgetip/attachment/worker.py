@@ -38,7 +38,7 @@ from gadgetip.attachment.held_device import HeldDevice
 from gadgetip.attachment.traffic import count_traffic, pack_traffic
 from gadgetip.errors import GadgetipError
 from gadgetip.gadget import HostEvent, Plan, Replica
-from gadgetip.pump import PythonPump, UrbStream
+from gadgetip.pump import UrbStream, pump_for
 from gadgetip.usb import SetupPacket, Speed
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._callback_failed)
         threading.excepthook = self._thread_failed
-        self._pump = PythonPump(
+        self._pump = pump_for(
             self._urbs,
             self._replica.endpoints,
             self,

@@ -28,6 +28,7 @@ from gadgetip.cli.arguments import (
     hold_option,
     one_of,
     profile_option,
+    pump_option,
 )
 from gadgetip.cli.output import Output, common_options, describe
 from gadgetip.errors import DeviceUnpluggedError, GadgetipError, LinkLostError
@@ -35,6 +36,7 @@ from gadgetip.gadget import Severity
 from gadgetip.link import HostAddress
 from gadgetip.matching import DeviceSelector
 from gadgetip.profiles import GENERIC
+from gadgetip.pump import PumpChoice
 
 EPILOG = f"""{HOST_AND_DEVICE_HELP}
 \b
@@ -46,6 +48,7 @@ Examples:
   gadgetip attach [fd00::7]:3241 serial=4C53* --to vhci
   gadgetip attach nas.lan 0483:5740 --to vhci --wait --keep
   gadgetip attach nas.lan 0781:5581 --keep --hold 10
+  gadgetip attach nas.lan 0781:5581 --pump python
 """
 
 
@@ -63,6 +66,7 @@ Examples:
 @click.option("--udc", metavar="NAME", help="The controller; needed where several are free.")
 @backend_option
 @profile_option
+@pump_option
 @click.option("--wait", is_flag=True, help="Wait until the server has the device, and is there.")
 @click.option("--keep", is_flag=True, help="Attach again after every loss, until Ctrl-C.")
 @hold_option
@@ -77,6 +81,7 @@ def attach(
     udc: str | None,
     backend: str | None,
     profile: AskedProfile,
+    pump: str | None,
     wait: bool,
     keep: bool,
     hold: float | None,
@@ -111,7 +116,15 @@ def attach(
                 stay_on_vhci(address, selector, search, narrator.attached)
             else:
                 wishes = replace(profile, backend=backend, hold=hold)
-                attach_to_gadget(address, selector, udc or wishes.udc, wishes, narrator, search)
+                attach_to_gadget(
+                    address,
+                    selector,
+                    udc or wishes.udc,
+                    wishes,
+                    narrator,
+                    search,
+                    PumpChoice(pump or PumpChoice.AUTO),
+                )
 
         try:
             if keep:
@@ -130,7 +143,7 @@ def attach(
     output.event("stopped")
 
 
-_GADGET_OPTIONS = ("udc", "backend", "profile", "hold")
+_GADGET_OPTIONS = ("udc", "backend", "profile", "pump", "hold")
 
 
 def _refuse_gadget_options() -> None:
