@@ -45,13 +45,13 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--paths", default="", help=f"all, or some of {names}")
     parser.add_argument("--round-trips", default="0,1,10,50", help="in ms")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1.5, help="how long a work lasts")
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long a work lasts")
     parser.add_argument("--count", action="store_true", help="count URBs and system calls too")
     return parser.parse_args(arguments)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, keep."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, keep; the status is 1 if a path failed."""
     asked = parsed(arguments)
     works = chosen(asked.works, list(WORKS), "work")
     names = chosen(asked.paths, [path.name for path in PATHS], "path")
@@ -74,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 left_out,
                 bench.samples,
                 [dataclasses.asdict(each) for each in bench.counted],
+                bench.failed,
             )
             (directory / "performance.json").write_text(written(results))
             (directory / "performance.md").write_text(table.report(results, WORKS))
@@ -83,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             bench.count()
             kept()
     print((directory / "performance.md").read_text())
+    return int(bool(bench.failed))
 
 
 def available(
@@ -110,4 +112,4 @@ def about(wanted: Wanted, seconds: float) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -38,6 +38,8 @@ class Results:
     samples: list[Sample]
     counted: list[dict[str, Any]] = field(default_factory=list)
     """What a URB costs: tests/performance/counted.py."""
+    failed: list[str] = field(default_factory=list)
+    """What could not be measured, and why."""
 
     def values(self, path: str, work: str, metric: str, round_trip_ms: float) -> list[float]:
         """One figure, a value a round."""
@@ -78,5 +80,6 @@ def read(text: str) -> Results:
         dict(found["paths"]),
         dict(found["left_out"]),
         [Sample(**sample) for sample in found["samples"]],
-        list(found.get("counted", [])),
+        list(found["counted"]),
+        list(found["failed"]),
     )

@@ -46,15 +46,15 @@ def results() -> Results:
     about |= {"seconds_a_work": 1.5, "seconds_altogether": 60}
     counted = [
         {
-            "path": "gadget-native",
+            "path": path,
             "work": "seqread",
             "urbs": 900,
-            "user_us": 12.4,
+            "user_us": user_us,
             "system_us": 80.0,
             "calls": 1.5,
             "by_call": {"epoll_wait": 0.7, "io_submit": 0.5},
         }
+        for path, user_us in (("gadget-native", 12.4), ("gadget-python", 200.0))
     ]
-    return Results(
-        about, {path: f"says {path}" for path in PATHS}, {"gone": "why"}, samples, counted
-    )
+    paths = {path: f"says {path}" for path in PATHS}
+    return Results(about, paths, {"gone": "why"}, samples, counted, ["it: broke"])

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,6 +86,26 @@ def test_the_report_has_everything() -> None:
         "# What `make bench` measured",
         *("## Against the targets", "## Noise", "## How far the server was"),
         *("## At 0 ms", "## At 10 ms", "## Processor", "## Memory", "## A URB", "## Paths"),
+        "## Failed",
     ]
     assert "* `gone`: left out, why." in text
-    assert "| sequential read | gadget-native | 900 | 12 | 80 | 1.50 | epoll_wait 0.70" in text
+    assert "* it: broke" in text
+
+
+def test_what_a_urb_costs() -> None:
+    native, python = rows(table.urbs(results(), WORKS))
+    assert native[:7] == [
+        *("sequential read", "gadget-native", "900", "12.40", "80.00", "0.06 (≤ 0.1: yes)", "1.50")
+    ]
+    assert native[7] == "epoll_wait 0.70, io_submit 0.50"
+    assert python[5] == ""
+
+
+def test_a_busy_computer_is_told() -> None:
+    made = results()
+    assert "busy" not in table.distances(made)
+    slow = [
+        dataclasses.replace(each, measured_round_trip_ms=each.round_trip_ms + 4)
+        for each in made.samples
+    ]
+    assert "not for quoting" in table.distances(dataclasses.replace(made, samples=slow))
