@@ -9,6 +9,7 @@
 
 #include "lane.h"
 #include "native.h"
+#include "relay_type.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -713,7 +714,8 @@ PyMODINIT_FUNC PyInit__native(void)
     PyObject *type = PyType_FromSpec(&engine_spec);
 
     if (made_module == NULL || type == NULL ||
-        PyModule_AddObjectRef(made_module, "Engine", type) != 0)
+        PyModule_AddObjectRef(made_module, "Engine", type) != 0 ||
+        relay_type_add(made_module) != 0)
         Py_CLEAR(made_module);
     Py_XDECREF(type);
     return made_module;
