@@ -2,8 +2,9 @@
 
     wire      the headers of USB/IP (`tests/fuzz/native/fuzz_wire.c`)
     engine    the engine and its lanes between a server, a host and Python that do anything
+    relay     the relay between a server that does anything and the kernel
 
-The tables of the engine are made small for it (`SMALL`): what happens when one is full is then as
+The tables of these are made small for it (`SMALL`): what happens when one is full is then as
 near as everything else, and a run costs a hundredth of the time.
 """
 
@@ -22,7 +23,19 @@ NATIVE = CHECKOUT / "gadgetip/pump/native"
 HARNESS = CHECKOUT / "tests/fuzz/native"
 BUILD = CHECKOUT / "build/fuzz-native"
 
-SMALL = {"MAX_URBS": 48, "SEQNUM_PLACES": 128, "MAX_TOMBSTONES": 8, "MAX_REQUESTS": 224}
+SMALL = {
+    "engine.h": {"MAX_URBS": 48, "SEQNUM_PLACES": 128, "MAX_TOMBSTONES": 8, "MAX_REQUESTS": 224},
+    "relay_inside.h": {
+        "RELAY_URBS": 64,
+        "LATE_URBS": 4,
+        "INLET_BYTES": 8 << 10,
+        "TO_SERVER_BYTES": 32 << 10,
+        "TO_KERNEL_BYTES": 160 << 10,
+        "ARRIVALS_BYTES": 136 << 10,
+        "MAX_COMMAND_BYTES": 128 << 10,
+        "MAX_POSTED_BYTES": 128 << 10,
+    },
+}
 COMPILER = "clang-14"
 FLAGS = (
     *("-std=gnu11", "-D_GNU_SOURCE", "-O2", "-g", "-fno-omit-frame-pointer"),
@@ -51,13 +64,21 @@ TARGETS = {
         left_out=("module*.c", "files.c", "relay*.c"),
         link=("-Wl,--wrap=pthread_create,--wrap=pthread_join",),
     ),
+    "relay": Target(
+        ("fuzz_relay.c", "server.c"),
+        "*.c",
+        left_out=(
+            *("module*.c", "relay_type.c"),
+            *("engine.c", "files.c", "lane*.c", "ring.c", "urbs.c"),
+        ),
+    ),
 }
 
 
 def main() -> int:
     """Build and run; 0 if nothing was found."""
     parser = argparse.ArgumentParser(prog="tests.native.fuzz", description=__doc__)
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help="wire, engine; all if none")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--seconds", type=int, default=60, help="for each target")
     options = parser.parse_args()
     sources = small_sources()
@@ -80,14 +101,14 @@ def small_sources() -> Path:
     folder = BUILD / "sources"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(NATIVE, folder)
-    header = folder / "engine.h"
-    text = header.read_text()
-    for name, value in SMALL.items():
-        constant = re.compile(rf"^#define {name} \d+u$", re.MULTILINE)
-        text, count = constant.subn(f"#define {name} {value}u", text)
-        if count != 1:
-            sys.exit(f"fuzz: engine.h does not say how large {name} is")
-    header.write_text(text)
+    for header, constants in SMALL.items():
+        text = (folder / header).read_text()
+        for name, value in constants.items():
+            constant = re.compile(rf"^#define {name} (\d+u|\(\d+u \* 1024\))", re.MULTILINE)
+            text, count = constant.subn(f"#define {name} {value}u", text)
+            if count != 1:
+                sys.exit(f"fuzz: {header} does not say how large {name} is")
+        (folder / header).write_text(text)
     return folder
 
 
