@@ -26,9 +26,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from gadgetip.attachment.listener import Imported, Traffic
+from gadgetip.attachment.counting import connection_figures
+from gadgetip.attachment.listener import Imported
 from gadgetip.attachment.searching import Search, search_once
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
+from gadgetip.attachment.traffic import Traffic
 from gadgetip.link import HostAddress, connection_info
 from gadgetip.matching import Wanted
 from gadgetip.remote import (
@@ -192,7 +194,7 @@ def _traffic_of(stream: socket.socket) -> Traffic:
     info = connection_info(stream)
     if info is None:
         return Traffic()
-    return Traffic(info.bytes_received, info.bytes_sent, round_trip_s=info.round_trip_s)
+    return Traffic(info.bytes_received, info.bytes_sent, **connection_figures(stream))
 
 
 def _still_there(there: Imported) -> VhciPort | None:

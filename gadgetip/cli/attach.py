@@ -12,6 +12,7 @@ from gadgetip.attachment import (
     PatientSearch,
     Registration,
     Search,
+    Traffic,
     attach_to_gadget,
     attach_to_vhci,
     keep_attached,
@@ -108,7 +109,7 @@ def attach(
 
         def once(search: Search) -> None:
             if to == "vhci":
-                stay_on_vhci(address, selector, search, narrator.attached)
+                stay_on_vhci(address, selector, search, narrator.attached, narrator.traffic)
             else:
                 wishes = replace(profile, backend=backend, hold=hold)
                 attach_to_gadget(address, selector, udc or wishes.udc, wishes, narrator, search)
@@ -194,7 +195,9 @@ class _Narrator(Listener):
         plan, record = bound.plan, bound.found.imported.record
         self._awaited_because = ""
         if self._registration is not None:
-            self._registration.attached(record.busid, udc=bound.udc.name)
+            self._registration.attached(
+                record.busid, udc=bound.udc.name, window_urbs=bound.window_urbs
+            )
         self._output.say(
             f"{describe(bound.found.tree)} from {self._address} ({record.busid}) is on "
             f"{bound.udc.name} through {plan.backend} at {plan.speed.mbps_text}; {_summary(bound)}"
@@ -231,6 +234,10 @@ class _Narrator(Listener):
         self._awaited_because = ""
         self._output.say(f"the device is back after {after_s:.1f} s, and the host goes on")
         self._output.event("resumed", after_s=round(after_s, 3))
+
+    def traffic(self, traffic: Traffic) -> None:
+        if self._registration is not None:
+            self._registration.moved(traffic)
 
     def host(self, text: str) -> None:
         self._output.detail(text)
