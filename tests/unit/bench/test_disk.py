@@ -1,7 +1,9 @@
 """Who uses a disk, and how fast a file is that is read and written as one."""
 
 import os
+import pwd
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from gadgetip.bench.disk import BLOCK_BYTES, REQUEST_BYTES, opened, require_disk, time_disk
 from gadgetip.bench.disk_use import uses_of
-from gadgetip.errors import GadgetipError, UsageError
+from gadgetip.errors import GadgetipError, PrerequisiteError, UsageError
 
 NUMBERS = {"sdb": "8:16", "sdb1": "8:17", "sdb2": "8:18"}
 MOUNTS = r"""22 1 8:1 / / rw,relatime - ext4 /dev/sda1 rw
@@ -72,6 +74,30 @@ def test_one_that_is_too_small(tmp_path: Path) -> None:
 def test_what_is_no_disk(path: str) -> None:
     with pytest.raises(UsageError, match=path):
         require_disk(Path(path))
+
+
+@contextmanager
+def without_rights() -> Iterator[None]:
+    """As nobody, where the tests run as root."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(pwd.getpwnam("nobody").pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+@pytest.mark.parametrize("write", [False, True])
+def test_one_that_may_not_be_opened(tmp_path: Path, write: bool) -> None:
+    path = tmp_path / "disk"
+    path.touch(mode=0)
+    with (
+        pytest.raises(PrerequisiteError, match="disk may not be opened: try again with sudo"),
+        without_rights(),
+        opened(path, write=write),
+    ):
+        pass
 
 
 def test_one_that_cannot_be_opened(tmp_path: Path) -> None:
