@@ -23,7 +23,7 @@ from gadgetip.bench.figures import MB, Figures
 BUSY_THREAD = 0.85
 BUSY_MACHINE = 0.95
 FULL_LINK = 0.8
-WAITING_SHARE = 0.6
+WAITING_SHARE = 0.5
 """From here on, round trips are what most of the time goes to."""
 ONE_AFTER_ANOTHER = 2.5
 """More round trips than this in one are not waited for one after another."""

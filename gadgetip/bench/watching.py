@@ -39,27 +39,26 @@ def watch(
 ) -> Watched:
     """Watch an attachment for so long; `on_sample` gets how long it has been, and the last two.
 
-    Raises `GadgetipError` when nothing moved, or the device was lost meanwhile.
+    Ctrl-C ends it earlier, with what was seen until then. Raises `GadgetipError` when nothing
+    moved, or the device was lost meanwhile.
     """
     pids = family(running.pid)
     began = time.monotonic()
     samples = [_first(running, began, pids)]
-    while (left := began + seconds - time.monotonic()) > 0:
-        time.sleep(min(LOOK_S, left))
-        now = _as_it_is(running)
-        if now.traffic is None or now.counted_s is None or now.counted_s <= samples[-1].at_s:
-            continue
-        sample = Sample(now.counted_s, now.traffic, used_by(pids))
-        if _fell(samples[-1].traffic, sample.traffic):
-            raise _lost(running)
-        samples.append(sample)
-        on_sample(time.monotonic() - began, *samples[-2:])
+    try:
+        while (left := began + seconds - time.monotonic()) > 0:
+            time.sleep(min(LOOK_S, left))
+            if (sample := _newer(running, samples[-1], pids)) is not None:
+                samples.append(sample)
+                on_sample(time.monotonic() - began, *samples[-2:])
+    except KeyboardInterrupt:
+        seconds = time.monotonic() - began
     if time.monotonic() - samples[-1].at_s > REPORT_S + LATE_S:  # it has been idle since
         samples.append(Sample(time.monotonic(), samples[-1].traffic, used_by(pids)))
     figures = reduce_samples(samples)
     if not figures.active_s:
         raise GadgetipError(
-            f"nothing moved in {seconds:g} s: use the device at the host meanwhile, for instance "
+            f"nothing moved in {seconds:.3g} s: use the device at the host meanwhile, for instance "
             "copy a large file (--seconds gives you more time)"
         )
     verdict = judge(
@@ -78,6 +77,16 @@ def _first(running: Running, now_s: float, pids: frozenset[int]) -> Sample:
     return Sample(
         at_s if recent else now_s, running.traffic or Traffic(0, 0, 0, 0, 0, 0, 0), used_by(pids)
     )
+
+
+def _newer(running: Running, last: Sample, pids: frozenset[int]) -> Sample | None:
+    """The newest count, if there is one; raises `GadgetipError` where another worker counts."""
+    now = _as_it_is(running)
+    if now.traffic is None or now.counted_s is None or now.counted_s <= last.at_s:
+        return None
+    if _fell(last.traffic, now.traffic):
+        raise _lost(running)
+    return Sample(now.counted_s, now.traffic, used_by(pids))
 
 
 def _fell(before: Traffic, after: Traffic) -> bool:

@@ -100,7 +100,10 @@ def bench(
 
 def _attachment(output: Output, name: str | None, seconds: float) -> None:
     running = choose_running(list_running(), name)
-    output.say(f"watching {described(running)} for {seconds:g} s: use the device at the host now")
+    output.say(
+        f"watching {described(running)} for {seconds:g} s (Ctrl-C ends it with what was seen): "
+        "use the device now"
+    )
 
     def told(at_s: float, before: Sample, after: Sample) -> None:
         output.say(progress(at_s, before, after))

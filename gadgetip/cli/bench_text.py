@@ -22,7 +22,7 @@ def watched_lines(watched: Watched) -> list[str]:
     """The figures of an attachment, for people."""
     f = watched.figures
     lines = [
-        f"moved      {f.active_s:.1f} of {watched.seconds:g} s",
+        f"moved      {f.active_s:.1f} of {watched.seconds:.4g} s",
         f"speed      {_speed(f.in_per_s)} to the host, {_speed(f.out_per_s)} to the device",
     ]
     if f.urbs_in_per_s is not None and f.urbs_out_per_s is not None:
@@ -59,7 +59,7 @@ def watched_json(watched: Watched) -> dict[str, object]:
         "to": running.to,
         "udc": running.udc,
         "port": running.port,
-        "seconds": watched.seconds,
+        "seconds": round(watched.seconds, 3),
         "active_s": round(f.active_s, 3),
         "bytes_in": f.bytes_in,
         "bytes_out": f.bytes_out,

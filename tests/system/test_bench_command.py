@@ -4,15 +4,19 @@ import json
 import os
 import re
 import signal
+import statistics
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gadgetip.attachment import list_running
 from tests.system import drivers, host
 from tests.system.attachment import GADGETIP, Attachment, gadgetip, wait_until_exported
 from tests.system.devices import Gadget, catalogue
@@ -25,8 +29,10 @@ from tests.system.waiting import wait_for
 
 UDC = "dummy_udc.1"
 STICK_ID = "0781:5581"
-SECONDS = 20
+SECONDS = 600
+"""More than any copy takes: it is ended when all has been seen."""
 LIMIT_S = 90.0
+NO_NEWS_S = 10.0
 MB = 1e6
 SUPERVISED = f"""
 [[attachment]]
@@ -69,7 +75,9 @@ def vhci_disk() -> Path:
     return wait_for(lambda: host.disk_of(device), "a disk behind vhci", host.STACK_LIMIT_S)
 
 
-def copied_while_watched(disk: Path, mib: int, *arguments: str) -> tuple[dict[str, Any], float]:
+def copied_while_watched(
+    disk: Path, mib: int, *arguments: str, request_kib: int = 1024
+) -> tuple[dict[str, Any], float]:
     """What bench says of a copy that began after it did, and dd's own bytes a second."""
     with subprocess.Popen(
         [*GADGETIP, "--json", "bench", "--seconds", str(SECONDS), *arguments],
@@ -79,8 +87,15 @@ def copied_while_watched(disk: Path, mib: int, *arguments: str) -> tuple[dict[st
     ) as bench:
         # The command is up when it looks: a copy that begins before is not seen whole.
         wait_for(lambda: _is_watching(bench.pid), "bench that watches", LIMIT_S)
-        command = ["dd", f"if={disk}", "of=/dev/null", "bs=1M", f"count={mib}", "iflag=direct"]
+        size = [f"bs={request_kib}K", f"count={mib * 1024 // request_kib}"]
+        command = ["dd", f"if={disk}", "of=/dev/null", *size, "iflag=direct"]
         dd = subprocess.run(command, check=True, capture_output=True, text=True)
+        ended = time.monotonic()
+        wait_for(lambda: _counted_since(ended), "a count behind the copy", LIMIT_S)
+        # It looks four times a second, and sleeps between.
+        looks = _looks(bench.pid)
+        wait_for(lambda: _looks(bench.pid) > looks + 2, "another look", LIMIT_S)
+        bench.send_signal(signal.SIGINT)
         out, err = bench.communicate(timeout=LIMIT_S)
     assert bench.returncode == 0, err
     took = re.search(r"copied, ([\d.]+) s", dd.stderr)
@@ -96,11 +111,26 @@ def _is_watching(pid: int) -> bool:
     return "nanosleep" in Path(f"/proc/{pid}/wchan").read_text()
 
 
+def _looks(pid: int) -> int:
+    """How often it went to sleep by itself."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
+def _counted_since(ended_s: float) -> bool:
+    """Whether what moved was counted again since then; without news it is not, for seconds."""
+    [running] = list_running()
+    recent = running.counted_s is not None and running.counted_s > ended_s
+    return recent or time.monotonic() > ended_s + NO_NEWS_S
+
+
 def assert_plausible(found: dict[str, Any], mib: int, dd_per_s: float) -> None:
     """The bytes are dd's within a tenth, headers and all; the speed is like dd's."""
     assert found["bytes_in"] == pytest.approx(mib * 2**20, rel=0.1)
     assert found["bytes_in_per_s"] == pytest.approx(dd_per_s, rel=0.3)
-    assert 0 < found["active_s"] <= SECONDS + 1
+    assert 0 < found["active_s"] <= found["seconds"] + 1
     assert found["shortest_round_trip_ms"] <= found["round_trip_ms"]
 
 
@@ -123,19 +153,20 @@ def test_the_round_trip_is_what_bounds_it_at_50_ms(stick: Stick) -> None:
     wait_until_exported(stick.busid)
     with distance(50), Attachment("127.0.0.1", stick.busid, udc=UDC):
         disk = host.wait_for_disk(UDC)
-        found, dd_per_s = copied_while_watched(disk, 12)
-        assert_plausible(found, 12, dd_per_s)
+        # A request is one command: little of its time is the device's.
+        found, dd_per_s = copied_while_watched(disk, 6, request_kib=64)
+        assert_plausible(found, 6, dd_per_s)
         assert found["bound"] == "round trip", found
         assert 50 <= found["shortest_round_trip_ms"] < 60
         timed = json.loads(gadgetip("--json", "bench", "--disk", str(disk)).stdout)
         assert 50 <= timed["read"]["random_4k"]["p50_ms"] < 200
-        assert timed["read"]["bytes_per_s"] == pytest.approx(dd_per_s, rel=0.5)
+        assert timed["read"]["bytes_per_s"] > dd_per_s / 2  # its requests are larger
 
 
 def test_one_that_is_supervised_by_its_name(stick: Stick) -> None:
     wait_until_exported(stick.busid)
     with Supervising(SUPERVISED) as supervisor:
-        supervisor.wait_for("stick", "attached", lambda seen: bool(seen["host_configured"]))
+        supervisor.wait_for("stick", "running", lambda seen: bool(seen["host_configured"]))
         found, dd_per_s = copied_while_watched(host.wait_for_disk(UDC), 16, "stick")
         assert_plausible(found, 16, dd_per_s)
         assert found["name"] == "stick"
@@ -176,7 +207,7 @@ def test_a_disk_is_written_to_only_where_nothing_uses_it(stick: Stick, tmp_path:
 
 
 def test_the_reports_of_a_keyboard(server: StockServer) -> None:
-    """A report every 20 ms at the device is one every 20 ms at the host, through the replica."""
+    """They are as far apart at the host as they are at the device, however slow this machine is."""
     described = catalogue.keyboard_and_mouse()
     with (
         Gadget(described, "dummy_udc.2") as gadget,
@@ -188,10 +219,13 @@ def test_the_reports_of_a_keyboard(server: StockServer) -> None:
         raw = drivers.hidraw(both.replica, 0)
         over = threading.Event()
 
+        typed: list[float] = []
+
         def type_on() -> None:
             number = 0
             while not over.wait(0.02):
                 number += 1
+                typed.append(time.monotonic())
                 os.write(keys, bytes([0, 0, 4 * (number % 2), 0, 0, 0, 0, 0]))
 
         typing = threading.Thread(target=type_on)
@@ -202,6 +236,7 @@ def test_the_reports_of_a_keyboard(server: StockServer) -> None:
             done = gadgetip("--json", "bench", "--keyboard", str(file), "--seconds", "4")
             assert done.returncode == 0, done
             found = json.loads(done.stdout)
-            print(found)
-            assert found["reports"] > 20
-            assert 19 < found["intervals"]["p50_ms"] < 60
+            between = statistics.median(b - a for a, b in pairwise(typed)) * 1000
+            print(between, found)
+            assert found["reports"] > 10
+            assert found["intervals"]["p50_ms"] == pytest.approx(between, rel=0.5)

@@ -1,6 +1,7 @@
 """Watching an attachment that this process pretends to keep: its record and clock are real."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -60,6 +61,21 @@ def test_what_moves_is_seen(registration: Registration) -> None:
     assert watched.verdict.bound in {Bound.ENDS, Bound.PROCESSOR}  # others use this machine too
     assert watched.resident_bytes is not None
     assert watched.running.window_urbs == 8
+
+
+def test_ctrl_c_ends_it_with_what_was_seen(registration: Registration) -> None:
+    registration.moved(Traffic(5, 5, 1, 1, 0, 0, 0))
+
+    def move_and_interrupt(number: int) -> None:
+        if number == 1:
+            registration.moved(Traffic(1005, 5, 2, 1, 0, 0, 0))
+        else:
+            signal.raise_signal(signal.SIGINT)
+
+    with meanwhile(move_and_interrupt, times=2, every_s=1.0):
+        watched = watch(list_running()[0], 100)
+    assert watched.figures.bytes_in == 1000
+    assert 1.5 < watched.seconds < 50
 
 
 def test_nothing_moves(registration: Registration) -> None:

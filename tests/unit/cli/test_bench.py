@@ -45,7 +45,7 @@ def moving(attached: Registration) -> Iterator[None]:
 def test_an_attachment(gadgetip: Command, moving: None) -> None:
     run = gadgetip("bench", "stick", "--seconds", "2.5")
     assert (run.status, run.err) == (0, "")
-    assert "watching stick (1-2 of 127.0.0.1, gadget) for 2.5 s" in run.out
+    assert "watching stick (1-2 of 127.0.0.1, gadget) for 2.5 s (Ctrl-C" in run.out
     assert "s: 1 MB to the host, 31 B to the device" in run.out
     for what in ("speed ", "URBs ", "round trip 50 ms", "processor ", "memory ", "bound by "):
         assert f"\n{what}" in run.out
