@@ -4,13 +4,11 @@ import json
 import os
 import re
 import signal
-import statistics
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +31,10 @@ SECONDS = 600
 """More than any copy takes: it is ended when all has been seen."""
 LIMIT_S = 90.0
 NO_NEWS_S = 10.0
+QUIET_S = 4.0
+BLOCK = 512
 MB = 1e6
+TYPED_S = 0.1
 SUPERVISED = f"""
 [[attachment]]
 name = "stick"
@@ -79,6 +80,7 @@ def copied_while_watched(
     disk: Path, mib: int, *arguments: str, request_kib: int = 1024
 ) -> tuple[dict[str, Any], float]:
     """What bench says of a copy that began after it did, and dd's own bytes a second."""
+    wait_until_quiet()
     with subprocess.Popen(
         [*GADGETIP, "--json", "bench", "--seconds", str(SECONDS), *arguments],
         stdout=subprocess.PIPE,
@@ -109,6 +111,20 @@ def copied_while_watched(
 def _is_watching(pid: int) -> bool:
     """It sleeps between two looks: importing what it needs, it does not."""
     return "nanosleep" in Path(f"/proc/{pid}/wchan").read_text()
+
+
+def wait_until_quiet() -> None:
+    """Wait until the host has read what it wants of a new disk: it asks whether it is there then."""
+    seen: list[tuple[float, int]] = []
+
+    def quiet() -> bool:
+        [running] = list_running()
+        moved = 0 if running.traffic is None else running.traffic.bytes_in
+        if not seen or moved - seen[0][1] > BLOCK:
+            seen[:] = [(time.monotonic(), moved)]
+        return time.monotonic() - seen[0][0] > QUIET_S
+
+    wait_for(quiet, "a host that is done", LIMIT_S)
 
 
 def _looks(pid: int) -> int:
@@ -153,14 +169,14 @@ def test_the_round_trip_is_what_bounds_it_at_50_ms(stick: Stick) -> None:
     wait_until_exported(stick.busid)
     with distance(50), Attachment("127.0.0.1", stick.busid, udc=UDC):
         disk = host.wait_for_disk(UDC)
-        # A request is one command: little of its time is the device's.
-        found, dd_per_s = copied_while_watched(disk, 6, request_kib=64)
-        assert_plausible(found, 6, dd_per_s)
+        # A request is one command: little of its time is the device's, or this machine's.
+        found, dd_per_s = copied_while_watched(disk, 1, request_kib=4)
+        assert_plausible(found, 1, dd_per_s)
         assert found["bound"] == "round trip", found
         assert 50 <= found["shortest_round_trip_ms"] < 60
         timed = json.loads(gadgetip("--json", "bench", "--disk", str(disk)).stdout)
         assert 50 <= timed["read"]["random_4k"]["p50_ms"] < 200
-        assert timed["read"]["bytes_per_s"] > dd_per_s / 2  # its requests are larger
+        assert timed["read"]["bytes_per_s"] > dd_per_s  # its requests are larger
 
 
 def test_one_that_is_supervised_by_its_name(stick: Stick) -> None:
@@ -207,7 +223,7 @@ def test_a_disk_is_written_to_only_where_nothing_uses_it(stick: Stick, tmp_path:
 
 
 def test_the_reports_of_a_keyboard(server: StockServer) -> None:
-    """They are as far apart at the host as they are at the device, however slow this machine is."""
+    """They are as far apart at the host as they are at the device."""
     described = catalogue.keyboard_and_mouse()
     with (
         Gadget(described, "dummy_udc.2") as gadget,
@@ -219,13 +235,10 @@ def test_the_reports_of_a_keyboard(server: StockServer) -> None:
         raw = drivers.hidraw(both.replica, 0)
         over = threading.Event()
 
-        typed: list[float] = []
-
         def type_on() -> None:
             number = 0
-            while not over.wait(0.02):
+            while not over.wait(TYPED_S):
                 number += 1
-                typed.append(time.monotonic())
                 os.write(keys, bytes([0, 0, 4 * (number % 2), 0, 0, 0, 0, 0]))
 
         typing = threading.Thread(target=type_on)
@@ -236,7 +249,6 @@ def test_the_reports_of_a_keyboard(server: StockServer) -> None:
             done = gadgetip("--json", "bench", "--keyboard", str(file), "--seconds", "4")
             assert done.returncode == 0, done
             found = json.loads(done.stdout)
-            between = statistics.median(b - a for a, b in pairwise(typed)) * 1000
-            print(between, found)
-            assert found["reports"] > 10
-            assert found["intervals"]["p50_ms"] == pytest.approx(between, rel=0.5)
+            print(found)
+            assert found["reports"] >= 10
+            assert found["intervals"]["p50_ms"] == pytest.approx(TYPED_S * 1000, rel=0.5)
