@@ -114,7 +114,7 @@ def _is_watching(pid: int) -> bool:
 
 
 def wait_until_quiet() -> None:
-    """Wait until the host has read what it wants of a new disk: it asks whether it is there then."""
+    """Wait until the host has read what it wants of a new disk: then it asks if it is there."""
     seen: list[tuple[float, int]] = []
 
     def quiet() -> bool:
