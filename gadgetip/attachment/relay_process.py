@@ -17,9 +17,8 @@ from typing import NoReturn
 from gadgetip.attachment.channel import Channel, MessageError, Word, channel
 from gadgetip.attachment.confinement import drop_privileges, let_go_of_all_but
 from gadgetip.attachment.counting import connection_figures
-from gadgetip.attachment.listener import Traffic
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
-from gadgetip.attachment.traffic import pack_traffic, parse_traffic
+from gadgetip.attachment.traffic import Traffic, pack_traffic, parse_traffic
 from gadgetip.errors import GadgetipError
 from gadgetip.pump.native_module import native_module
 from gadgetip.pump.relay import Relay, RelayEnd, RelaySetting
