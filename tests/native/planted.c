@@ -3,6 +3,8 @@
  * module of `make sanitize` only, which calls each and insists on a report.
  */
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,12 +50,17 @@ int planted_undefined(int shift)
     return 1 << shift;
 }
 
-static int shared;
+static volatile int shared;
+static atomic_int here;
 
 static void *count(void *rounds)
 {
+    /* Both at the same time; relaxed, so that this orders nothing between them. */
+    atomic_fetch_add_explicit(&here, 1, memory_order_relaxed);
+    while (atomic_load_explicit(&here, memory_order_relaxed) < 2)
+        sched_yield();
     for (int i = 0; i < *(int *)rounds; i++)
-        shared++;
+        shared = shared + 1;
     return NULL;
 }
 

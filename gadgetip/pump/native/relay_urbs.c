@@ -39,8 +39,11 @@ struct relay_urb *urbs_take(struct urb_table *table, enum relay_urb_kind kind)
 {
     struct urb_list *list = table->free.count ? &table->free : &table->late;
     struct relay_urb *urb = urbs_at(table, list->first);
-    uint16_t index = urb->own_index;
+    uint16_t index;
 
+    if (urb == NULL) /* whoever takes one has asked `urbs_available` */
+        return NULL;
+    index = urb->own_index;
     list_remove(table, list, urb);
     memset(urb, 0, sizeof *urb);
     urb->own_index = index;
@@ -67,7 +70,7 @@ void urbs_give_later(struct urb_table *table, struct relay_urb *urb)
     urb->kind = URB_LATE;
     list_add(table, &table->late, urb);
     if (table->late.count > LATE_URBS) {
-        struct relay_urb *oldest = urbs_at(table, table->late.first);
+        struct relay_urb *oldest = &table->urbs[table->late.first];
 
         list_remove(table, &table->late, oldest);
         urbs_give(table, oldest);
