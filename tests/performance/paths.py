@@ -53,6 +53,11 @@ class MeasuredPath:
     options: tuple[str, ...] = ()
     exported: bool = True
 
+    @property
+    def has_processes(self) -> bool:
+        """Whether an attachment's processes carry it, and not the kernel alone."""
+        return self.stand in {_gadget, _pumped_vhci}
+
     def lacks(self, offered: Offered) -> str:
         """Why it cannot be gone here; empty if it can."""
         if "--pump" not in self.options:
