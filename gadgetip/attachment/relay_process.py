@@ -16,11 +16,10 @@ from typing import NoReturn
 
 from gadgetip.attachment.channel import Channel, MessageError, Word, channel
 from gadgetip.attachment.confinement import drop_privileges, let_go_of_all_but
-from gadgetip.attachment.listener import Traffic
+from gadgetip.attachment.counting import connection_figures
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
-from gadgetip.attachment.traffic import pack_traffic, parse_traffic
+from gadgetip.attachment.traffic import Traffic, pack_traffic, parse_traffic
 from gadgetip.errors import GadgetipError
-from gadgetip.link import connection_info
 from gadgetip.pump.native_module import native_module
 from gadgetip.pump.relay import Relay, RelayEnd, RelaySetting
 
@@ -189,7 +188,6 @@ def _ending(why: RelayEnd, words: str) -> tuple[Word, str]:
 
 def _traffic_of(relay: Relay, stream: socket.socket) -> Traffic:
     moved = relay.statistics()
-    info = connection_info(stream)
     return Traffic(
         bytes_in=moved.bytes_in,
         bytes_out=moved.bytes_out,
@@ -198,5 +196,5 @@ def _traffic_of(relay: Relay, stream: socket.socket) -> Traffic:
         discarded=moved.discarded,
         halts=moved.halts,
         errors=moved.errors,
-        round_trip_s=info.round_trip_s if info is not None else None,
+        **connection_figures(stream),
     )

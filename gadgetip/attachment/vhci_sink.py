@@ -28,10 +28,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from gadgetip.attachment.listener import Imported, Traffic
+from gadgetip.attachment.counting import connection_figures
+from gadgetip.attachment.listener import Imported
 from gadgetip.attachment.relay_process import RelayProcess
 from gadgetip.attachment.searching import Search, search_once
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
+from gadgetip.attachment.traffic import Traffic
 from gadgetip.errors import GadgetipError
 from gadgetip.link import HostAddress, connection_info
 from gadgetip.matching import Wanted
@@ -198,7 +200,7 @@ class _Kernel:
         info = connection_info(self.kernel_end)
         if info is None:
             return Traffic()
-        return Traffic(info.bytes_received, info.bytes_sent, round_trip_s=info.round_trip_s)
+        return Traffic(info.bytes_received, info.bytes_sent, **connection_figures(self.kernel_end))
 
     def close(self) -> None:
         """The stream is the import's, which is closed by itself."""

@@ -33,9 +33,10 @@ from typing import Any
 from gadgetip.attachment.channel import Channel, Word
 from gadgetip.attachment.confinement import drop_privileges
 from gadgetip.attachment.controller_state import ControllerState
+from gadgetip.attachment.counting import count_traffic
 from gadgetip.attachment.device_state import DeviceState
 from gadgetip.attachment.held_device import HeldDevice
-from gadgetip.attachment.traffic import count_traffic, pack_traffic
+from gadgetip.attachment.traffic import pack_traffic
 from gadgetip.errors import GadgetipError
 from gadgetip.gadget import HostEvent, Plan, Replica
 from gadgetip.pump import UrbStream, pump_for

@@ -12,6 +12,7 @@ from gadgetip.attachment import (
     PatientSearch,
     Registration,
     Search,
+    Traffic,
     attach_to_gadget,
     attach_to_vhci,
     keep_attached,
@@ -124,6 +125,7 @@ def attach(
                     selector,
                     search,
                     narrator.attached,
+                    narrator.traffic,
                     pump=vhci_pump(pump),
                     on_notice=narrator.notice,
                 )
@@ -220,7 +222,9 @@ class _Narrator(Listener):
         plan, record = bound.plan, bound.found.imported.record
         self._awaited_because = ""
         if self._registration is not None:
-            self._registration.attached(record.busid, udc=bound.udc.name)
+            self._registration.attached(
+                record.busid, udc=bound.udc.name, window_urbs=bound.window_urbs
+            )
         self._output.say(
             f"{describe(bound.found.tree)} from {self._address} ({record.busid}) is on "
             f"{bound.udc.name} through {plan.backend} at {plan.speed.mbps_text}; {_summary(bound)}"
@@ -257,6 +261,10 @@ class _Narrator(Listener):
         self._awaited_because = ""
         self._output.say(f"the device is back after {after_s:.1f} s, and the host goes on")
         self._output.event("resumed", after_s=round(after_s, 3))
+
+    def traffic(self, traffic: Traffic) -> None:
+        if self._registration is not None:
+            self._registration.moved(traffic)
 
     def host(self, text: str) -> None:
         self._output.detail(text)

@@ -216,7 +216,7 @@ class _Keeping(Listener):
         record = bound.found.imported.record
         self._left_out.forget()
         self._refusals.reset()
-        self._registration.attached(record.busid, udc=bound.udc.name)
+        self._registration.attached(record.busid, udc=bound.udc.name, window_urbs=bound.window_urbs)
         for deviation in bound.plan.deviations:
             print(f"{deviation.severity}: {deviation}", flush=True)
         self._leash.send(
@@ -257,6 +257,7 @@ class _Keeping(Listener):
         self._leash.send(News.RESUMED, after_s=round(after_s, 3))
 
     def traffic(self, traffic: Traffic) -> None:
+        self._registration.moved(traffic)
         seconds = traffic.round_trip_s
         self._leash.send(
             News.TRAFFIC,

@@ -3,15 +3,20 @@
 import hashlib
 import json
 import os
+import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import pytest
 
 from tests.system import host
 from tests.system.attachment import wait_until_exported
 from tests.system.reborn import emulated
+from tests.system.server import StockServer
 from tests.system.stick import Stick
+from tests.system.test_endings import destroy_client_socket
 from tests.system.test_vhci import Foreground, here, run, used, wait_until_used
 from tests.system.waiting import wait_for
 
@@ -125,21 +130,24 @@ def names_below(pid: int) -> list[str]:
     return found
 
 
-def test_it_ends_under_load_and_leaves_nothing(stick: Stick) -> None:
-    """Detached here, unlinked from the server, killed: a free port, and the device given back."""
-    for end in (
-        lambda kept: here("detach", stick.busid),
-        lambda kept: destroy_client_socket(),
-        lambda kept: os.kill(kept.pid, signal.SIGKILL),
-        lambda kept: os.kill(worker_of(kept.pid), signal.SIGKILL),
-    ):
-        with relayed(stick.busid) as (kept, device), busy(disk_of(device)):
-            worker = worker_of(kept.pid)
-            end(kept)
-            kept.wait()
-            wait_for(lambda: not used(), "a free port", 20)
-            wait_for(lambda: not Path(f"/proc/{worker}").exists(), "the worker's end", 10)
-        wait_until_exported(stick.busid)
+ENDS: dict[str, Callable[[Foreground, str], object]] = {
+    "detached": lambda _, busid: here("detach", busid),
+    "cut": lambda _, __: destroy_client_socket(),
+    "killed": lambda kept, _: os.kill(kept.pid, signal.SIGKILL),
+    "worker killed": lambda kept, _: os.kill(worker_of(kept.pid), signal.SIGKILL),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_it_ends_under_load_and_leaves_nothing(stick: Stick, end: str) -> None:
+    """A free port, no process, and the server has its device again."""
+    with relayed(stick.busid) as (kept, device), busy(disk_of(device)):
+        worker = Path(f"/proc/{worker_of(kept.pid)}")
+        ENDS[end](kept, stick.busid)
+        kept.wait()
+        wait_for(lambda: not used(), "a free port", 20)
+        wait_for(lambda: not worker.exists(), "the worker's end", 10)
+    wait_until_exported(stick.busid)
 
 
 def worker_of(pid: int) -> int:

@@ -123,7 +123,7 @@ static void make_lanes(struct world *world, struct input *input)
     }
 }
 
-/* --- Python's part, as module.c and module_seize.c do it --------------------------------------- */
+/* --- Python's part, as the type Engine does it ----------------------------------------------- */
 
 static void python_submits(struct world *world, uint8_t choice)
 {

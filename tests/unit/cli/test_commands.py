@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from gadgetip.attachment import Bound, Imported, Listener, PatientSearch, Search, search_once
+from gadgetip.attachment import (
+    Bound,
+    Imported,
+    Listener,
+    PatientSearch,
+    Search,
+    Traffic,
+    search_once,
+)
 from gadgetip.errors import DeviceUnpluggedError, ExitStatus, LinkLostError
 from gadgetip.gadget import Udc
 from gadgetip.gadget.udc_models import DUMMY_HCD
@@ -230,10 +238,12 @@ def attached(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         selector: DeviceSelector,
         search: Search,
         on_attached: Callable[[Imported], None],
+        on_traffic: Callable[[Traffic], None],
         *,
         pump: VhciPump,
         on_notice: Callable[[str], None],
     ) -> None:
+        on_traffic(Traffic(1, 2))
         seen.searches.append(search)
         seen.pumps.append(pump)
         seen.sinks.append(("stay", str(address), str(selector), None))

@@ -1,7 +1,8 @@
 import pytest
 
+from gadgetip.pump.native_module import native_module
 from tests.performance.__main__ import available, chosen
-from tests.performance.paths import PATHS, Offered
+from tests.performance.paths import PATHS, Offered, offered
 
 EVERY = tuple(path.name for path in PATHS)
 
@@ -38,3 +39,9 @@ def test_what_is_chosen() -> None:
     assert chosen("vhci, direct", EVERY, "path") == ("direct", "vhci")
     with pytest.raises(SystemExit, match="no path is called nonsense"):
         chosen("nonsense", EVERY, "path")
+
+
+def test_what_this_checkout_offers() -> None:
+    found = offered()
+    assert {"auto", "native", "python"} <= found.pumps
+    assert bool(found.native) == (native_module() is None)

@@ -9,7 +9,7 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gadgetip.wire import (
     NEED_DATA,
@@ -27,6 +27,7 @@ from gadgetip.wire import (
 DEVID = 0x10002
 BUSY_S = 0.03
 CBW = struct.Struct("<4sIIBBB16s")
+CSW_BYTES = 13
 EPIPE, ECONNRESET, EOVERFLOW = 32, 104, 75
 OUT_EP, IN_EP = 2, 1
 
@@ -40,7 +41,7 @@ class Script:
     what is more. `refuses` is a CBW that is stalled, and IN with it, until a Bulk-Only Reset.
     `skips_data` sends the CSW in place of the data. `empty_first` sends an empty packet before the
     CSW. `hates_early` takes a moment for its data out, and stalls IN if it is asked meanwhile.
-    `loses_early` loses a URB that waits at IN behind another.
+    `loses_status` loses the first URB that it is asked for its CSW with.
     """
 
     moves: int | None = None
@@ -49,7 +50,7 @@ class Script:
     skips_data: bool = False
     empty_first: bool = False
     hates_early: bool = False
-    loses_early: bool = False
+    loses_status: bool = False
 
 
 class Stall:
@@ -147,7 +148,8 @@ class Device:
         elif message.ep == 0:
             self._control(message)
         elif (message.ep, message.direction) == (IN_EP, Direction.IN):
-            if self._script.loses_early and self._in:
+            if self._script.loses_status and self._packets and self._status_is_next():
+                self._script = replace(self._script, loses_status=False)
                 self._lost = message
             else:
                 self._in.append((message, bytearray()))
@@ -291,6 +293,10 @@ class Device:
             self._packets.append(b"")
         residue = self._length - self._moved
         self._packets.append(struct.pack("<4sIIB", b"USBS", self._tag, residue, residue > 0))
+
+    def _status_is_next(self) -> bool:
+        first = self._packets[0]
+        return isinstance(first, bytes) and len(first) == CSW_BYTES
 
     def _work_in(self) -> bool:
         if not self._in:
