@@ -17,8 +17,8 @@ from pathlib import Path
 from tests.native.reports import Report, parse_reports
 from tests.native.tree import SANITIZERS, Sanitizer, make, variables
 
-UNIT = ("tests/unit/pump",)
-SYSTEM = ("tests/system/test_attach.py",)
+UNIT = ("tests/unit/pump", "tests/unit/attachment/test_relay_process.py")
+SYSTEM = ("tests/system/test_attach.py", "tests/system/test_vhci_relay.py")
 PLANTED_LIMIT_S = 60
 LOGS_INSIDE = "/tmp/sanitizer"
 CALL = """\
