@@ -325,6 +325,21 @@ static void step(struct world *world, struct input *input)
         turn(world);
 }
 
+/* The kernel configures the device, as it does before anything else: storage is the relay's then. */
+static void configure(struct world *world)
+{
+    struct asked asked;
+
+    kernel_controls(world, 0);
+    turn(world);
+    if (!server_take(&world->server, 0, false, &asked))
+        abort();
+    server_answer(&world->server, WIRE_RET_SUBMIT, asked.seqnum, 0, 0, 0);
+    turn(world);
+    if (world->kernel.count != 0 || world->relay->configuration != 1)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct relay_setting setting = {1, 0, 0, 2, 1, 512};
@@ -340,6 +355,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     world.relay = relay_new(to_server[0], to_kernel[0], &setting, 1);
     if (world.relay == NULL)
         abort();
+    if (next(&input) != 0)
+        configure(&world);
     while (input.left != 0 && world.relay->ended == RELAY_RUNS)
         step(&world, &input);
     relay_free(world.relay);
