@@ -26,7 +26,7 @@ BUILD = CHECKOUT / "build/fuzz-native"
 SMALL = {
     "engine.h": {"MAX_URBS": 48, "SEQNUM_PLACES": 128, "MAX_TOMBSTONES": 8, "MAX_REQUESTS": 224},
     "relay_inside.h": {
-        "RELAY_URBS": 64,
+        "RELAY_URBS": 128,
         "LATE_URBS": 4,
         "INLET_BYTES": 8 << 10,
         "TO_SERVER_BYTES": 32 << 10,
