@@ -172,7 +172,7 @@ class BotShaper(BotHold):
         self._adopt_urbs(state)
         self._adopt_requests(state)
         if self._under_way and self._status_asked and not self._status_seen:
-            self._watch_soon()
+            self._watch_soon(was_ahead=True)
         asyncio.get_running_loop().call_soon(self._finish)
 
     def _adopt_urbs(self, state: LaneState) -> None:
@@ -198,9 +198,10 @@ class BotShaper(BotHold):
                 taken = partial(self._data_taken, request.size)
                 self.out.replica.adopt_read(request.number, taken)
 
-    def _watch_soon(self) -> None:
-        """Look at a device that was asked for its CSW ahead of time."""
-        if self._command.data_in and not self._patient and self._data_unsettled():
+    def _watch_soon(self, *, was_ahead: bool = False) -> None:
+        """Look at a device that was asked for its CSW ahead of time, or is now."""
+        is_ahead = was_ahead or self._data_unsettled()
+        if self._command.data_in and not self._patient and is_ahead:
             loop = asyncio.get_running_loop()
             self._watch = loop.call_later(WATCH_S, self._watch_status, self._command)
 
