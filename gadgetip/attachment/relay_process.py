@@ -47,6 +47,7 @@ class RelayProcess:
     ) -> None:
         self._on_notice = on_notice
         self._traffic = Traffic()
+        self._link_ended = False
         self._died = ""
         self._status: int | None = None
         self._channel, theirs = channel()
@@ -76,7 +77,7 @@ class RelayProcess:
 
     def is_over(self, limit_s: float) -> bool:
         """Wait so long for the end of it; what it says meanwhile is noted."""
-        if self._died:
+        if self._link_ended or self._died:
             return True
         while self._poller.poll(limit_s * 1000):
             limit_s = 0.0
@@ -93,6 +94,7 @@ class RelayProcess:
             elif message.word is Word.TRAFFIC:
                 self._traffic = parse_traffic(message.text) or self._traffic
             elif message.word is Word.LINK_ENDED:
+                self._link_ended = True
                 return True
             elif message.word is Word.ENDED:
                 self._died = message.text
@@ -196,5 +198,6 @@ def _traffic_of(relay: Relay, stream: socket.socket) -> Traffic:
         discarded=moved.discarded,
         halts=moved.halts,
         errors=moved.errors,
+        saved_round_trips=moved.saved,
         **connection_figures(stream),
     )

@@ -18,7 +18,8 @@ class Traffic:
     from one side and never reached the other, which is always reported as well. URBs, halts and
     errors are None where the kernel carries the traffic and does not count. `round_trip_s` is the
     kernel's smoothed estimate for the connection, in seconds, `shortest_round_trip_s` the least
-    that it has seen of late, `retransmits` the segments that it sent again.
+    that it has seen of late, `retransmits` the segments that it sent again. `saved_round_trips` are
+    URBs that cost the host no wait at all, where the native pump carries them to vhci.
     """
 
     bytes_in: int = 0
@@ -31,6 +32,7 @@ class Traffic:
     round_trip_s: float | None = None
     shortest_round_trip_s: float | None = None
     retransmits: int | None = None
+    saved_round_trips: int | None = None
 
 
 _NAMES = {field.name for field in fields(Traffic)}

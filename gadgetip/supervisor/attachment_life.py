@@ -268,6 +268,7 @@ class _Keeping(Listener):
             discarded=traffic.discarded,
             halts=traffic.halts,
             errors=traffic.errors,
+            saved_round_trips=traffic.saved_round_trips,
             round_trip_ms=None if seconds is None else round(seconds * 1000, 3),
         )
 

@@ -107,8 +107,7 @@ static bool give(struct relay *relay, struct storage *storage, const struct serv
     if (ret.status == 0 && it->length < urb->asked &&
         (urb->transfer_flags & WIRE_FLAG_SHORT_NOT_OK) != 0)
         ret.status = STATUS_SHORT;
-    tell_host(relay, &ret);
-    bytes_move(&relay->to_host, &storage->arrivals, it->length);
+    tell_host_data(relay, &ret, &storage->arrivals, it->length);
     bytes_drop(&storage->arrivals, it->dropped);
     storage->chunk_first = (storage->chunk_first + it->chunks) % MAX_CHUNKS;
     storage->chunk_count -= it->chunks;

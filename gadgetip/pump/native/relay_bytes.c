@@ -81,6 +81,11 @@ int bytes_free_pieces(const struct bytes *bytes, size_t limit, struct iovec piec
     return pieces_from(bytes, end, least(limit, bytes_room(bytes)), pieces);
 }
 
+int bytes_first_pieces(const struct bytes *bytes, size_t length, struct iovec pieces[2])
+{
+    return pieces_from(bytes, bytes->begin, length, pieces);
+}
+
 int bytes_used_pieces(const struct bytes *bytes, struct iovec pieces[2])
 {
     return pieces_from(bytes, bytes->begin, bytes->used, pieces);

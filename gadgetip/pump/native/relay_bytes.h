@@ -39,6 +39,9 @@ void bytes_move(struct bytes *to, struct bytes *from, size_t length);
 /* The free memory, `limit` bytes at most, as one or two pieces; returns how many. */
 int bytes_free_pieces(const struct bytes *bytes, size_t limit, struct iovec pieces[2]);
 
+/* The first `length` bytes, which are there, as one or two pieces; returns how many. */
+int bytes_first_pieces(const struct bytes *bytes, size_t length, struct iovec pieces[2]);
+
 /* What is in it, as one or two pieces; returns how many. */
 int bytes_used_pieces(const struct bytes *bytes, struct iovec pieces[2]);
 

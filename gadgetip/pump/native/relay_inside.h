@@ -63,7 +63,7 @@ struct relay_urb {
     uint32_t host_seqnum;   /* the kernel's */
     uint32_t target_seqnum; /* of an unlink: towards the server */
     uint32_t asked;         /* bytes */
-    uint32_t size;          /* of an URB_AHEAD: the bytes that it is for; `asked` is whole packets */
+    uint32_t size;          /* of an URB_AHEAD: what it is for; `asked` is whole packets */
     uint32_t transfer_flags;
     int32_t packets; /* isochronous */
     uint16_t previous, next, own_index;
@@ -120,7 +120,6 @@ struct inlet {
     uint32_t payload_left;
     enum sink sink;
     bool is_stuck; /* what is in the buffer has to wait: nothing more is read */
-    bool is_at_end;
 };
 
 struct storage;
@@ -165,6 +164,10 @@ bool may_tell_server(const struct relay *relay); /* between two messages, and th
 bool may_tell_host(const struct relay *relay, size_t length);
 void tell_server(struct relay *relay, const struct wire_header *header);
 void tell_host(struct relay *relay, const struct wire_header *header);
+
+/* The same with the first `length` bytes of `data`, which are taken; much is sent at once. */
+void tell_host_data(struct relay *relay, const struct wire_header *header, struct bytes *data,
+                    size_t length);
 
 /* Send what the socket takes; returns an errno, or 0. */
 int bytes_send(int file, struct bytes *bytes);

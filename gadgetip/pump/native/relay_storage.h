@@ -1,9 +1,9 @@
 /*
  * One interface of mass storage over the bulk-only transport: posting, and asking ahead.
  *
- * A CBW says how many bytes will move and where to. So the kernel's CBW is passed on and answered at
- * once; URBs for the data and for the CSW follow it without waiting for the kernel to ask. What they
- * bring waits in `arrivals` and is given to the kernel's own IN URBs as packets, as a cable would:
+ * A CBW says how many bytes will move and where to. So the kernel's CBW is passed on and answered
+ * at once; URBs for the data and for the CSW follow it without waiting for the kernel to ask. What
+ * they bring waits in `arrivals` and is given to the kernel's own IN URBs as packets, as a cable would:
  * a URB is over when it is full or at a short packet, and at an error, which arrives in its place
  * among the data. Data that the kernel sends is posted as well, up to a bound.
  *

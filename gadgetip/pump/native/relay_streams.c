@@ -6,6 +6,7 @@
 #include "relay_storage.h"
 
 #define MOST_PIECES 3 /* a ring's two, and the buffer */
+#define WORTH_A_CALL 4096u
 
 /* --- what is to be sent ----------------------------------------------------------------------- */
 
@@ -39,6 +40,31 @@ void tell_server(struct relay *relay, const struct wire_header *header)
 void tell_host(struct relay *relay, const struct wire_header *header)
 {
     put_header(&relay->to_host, header);
+}
+
+void tell_host_data(struct relay *relay, const struct wire_header *header, struct bytes *data,
+                    size_t length)
+{
+    uint8_t packed[WIRE_HEADER_BYTES];
+    struct iovec pieces[3] = {{packed, sizeof packed}};
+    struct msghdr message = {.msg_iov = pieces};
+    ssize_t sent = 0;
+    size_t done;
+
+    wire_pack(packed, header);
+    if (relay->to_host.used == 0 && length >= WORTH_A_CALL) { /* saves a copy */
+        message.msg_iovlen = 1 + (size_t)bytes_first_pieces(data, length, pieces + 1);
+        sent = sendmsg(relay->host.file, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent < 0)
+            sent = 0; /* whatever it is, it will be met again */
+    }
+    done = (size_t)sent;
+    if (done < sizeof packed) {
+        bytes_put(&relay->to_host, packed + done, sizeof packed - done);
+        done = sizeof packed;
+    }
+    bytes_drop(data, done - sizeof packed);
+    bytes_move(&relay->to_host, data, length - (done - sizeof packed));
 }
 
 int bytes_send(int file, struct bytes *bytes)

@@ -91,8 +91,10 @@ def test_a_request_and_its_answer(relayed: Relayed) -> None:
 def test_the_server_goes(relayed: Relayed) -> None:
     relayed.server.close()
     assert relayed.is_over()
-    assert relayed.relay.failure is None
     assert relayed.kernel.recv(1) == b""
+    os.waitid(os.P_PID, relayed.worker(), os.WEXITED | os.WNOWAIT)
+    assert relayed.relay.is_over(0)  # that it ended is no news
+    assert relayed.relay.failure is None
 
 
 def test_the_kernel_lets_go(relayed: Relayed) -> None:

@@ -22,6 +22,7 @@ COUNTS = st.integers(0, 2**64)
         round_trip_s=st.none() | st.floats(0, 4000),
         shortest_round_trip_s=st.none() | st.floats(0, 4000),
         retransmits=st.none() | COUNTS,
+        saved_round_trips=st.none() | COUNTS,
     )
 )
 def test_what_is_packed_is_read(traffic: Traffic) -> None:
