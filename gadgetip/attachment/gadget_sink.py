@@ -13,13 +13,13 @@ import time
 from contextlib import ExitStack
 
 from gadgetip.attachment.channel import Message, Word
+from gadgetip.attachment.confinement import worker_uid
 from gadgetip.attachment.keeper import Keeper, WorkerProcess
 from gadgetip.attachment.listener import Bound, Listener
 from gadgetip.attachment.recalling import PAUSES_S, Recall
 from gadgetip.attachment.searching import Search, search_once
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
 from gadgetip.attachment.udc_lock import UdcLock
-from gadgetip.attachment.worker import worker_uid
 from gadgetip.errors import (
     DeviceUnpluggedError,
     GadgetipError,

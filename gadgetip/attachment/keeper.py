@@ -7,7 +7,6 @@ worker the stream.
 """
 
 import asyncio
-import contextlib
 import gc
 import json
 import os
@@ -15,10 +14,10 @@ import select
 import signal
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn
 
 from gadgetip.attachment.channel import Channel, Message, MessageError, Word, channel
+from gadgetip.attachment.confinement import let_go_of_all_but
 from gadgetip.attachment.listener import Listener
 from gadgetip.attachment.recalling import Recall
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
@@ -99,27 +98,12 @@ def _live_as_worker(
     status = 1
     try:
         gc.freeze()
-        _let_go_of_all_but(kept)
+        let_go_of_all_but(kept)
         status = run_worker(stream_for(pump, imported.urbs()), replica, plan, channel)
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(status)
-
-
-def _let_go_of_all_but(kept: set[int]) -> None:
-    """Close what a worker must not have: its keeper's end, and what the supervisor gave its keeper.
-
-    The numbers lead nowhere from now on, rather than to what is opened next: the objects that hold
-    them are still there.
-    """
-    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for number in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
-        if number not in kept and number != nowhere:
-            with contextlib.suppress(OSError):
-                os.fstat(number)  # the directory that was listed is closed again
-                os.dup2(nowhere, number, inheritable=False)
-    os.close(nowhere)
 
 
 class Keeper:

@@ -21,7 +21,7 @@ from gadgetip.profiles import (
     load_profile,
     shipped_profiles,
 )
-from gadgetip.pump import PumpChoice
+from gadgetip.pump import PumpChoice, VhciPump
 
 
 class HostType(click.ParamType[HostAddress]):
@@ -170,8 +170,11 @@ class SecondsType(click.ParamType[float]):
 
 pump_option = click.option(
     "--pump",
-    type=click.Choice([each.value for each in PumpChoice]),
-    help="What carries the traffic: the native pump where it is built, unless you choose.",
+    type=click.Choice([*(each.value for each in PumpChoice), VhciPump.KERNEL.value]),
+    help=(
+        "What carries the traffic, unless you choose: to a gadget the native pump where it is "
+        "built, to vhci the kernel itself."
+    ),
 )
 
 

@@ -9,7 +9,15 @@ implementation of it offers, `python_pump` is the reference, `native_pump` the f
 This room knows what an endpoint is and nothing of configfs, FunctionFS or controllers.
 """
 
-from gadgetip.pump.choosing import PumpChoice, pump_for, require_pump, stream_for
+from gadgetip.pump.choosing import (
+    PumpChoice,
+    VhciPump,
+    pump_for,
+    require_pump,
+    require_vhci_pump,
+    stream_for,
+    vhci_pump,
+)
 from gadgetip.pump.interface import (
     ControlTimeoutError,
     EndpointFiles,
@@ -41,7 +49,10 @@ __all__ = [
     "Shaping",
     "StallError",
     "UrbStream",
+    "VhciPump",
     "pump_for",
     "require_pump",
+    "require_vhci_pump",
     "stream_for",
+    "vhci_pump",
 ]

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from gadgetip.errors import PrerequisiteError
+from gadgetip.errors import PrerequisiteError, UsageError
 from gadgetip.pump.interface import EndpointFiles, PumpListener
 from gadgetip.pump.native_module import HOW_TO_GET_IT, native_module, why_not
 from gadgetip.pump.native_pump import NativePump
@@ -20,11 +20,38 @@ class PumpChoice(StrEnum):
     PYTHON = "python"
 
 
+class VhciPump(StrEnum):
+    """What carries the traffic of a device on a vhci port."""
+
+    KERNEL = "kernel"
+    NATIVE = "native"
+
+
 def require_pump(choice: PumpChoice) -> None:
     """Raise `PrerequisiteError` where the pump that was asked for is not here."""
     if choice is PumpChoice.NATIVE and native_module() is None:
         raise PrerequisiteError(
             f"the native pump {why_not()}: {HOW_TO_GET_IT}, or take --pump python"
+        )
+
+
+def vhci_pump(asked: str | None) -> VhciPump:
+    """The pump that is meant by what a user wrote; raises `UsageError` for one that is none here.
+
+    "auto" is the kernel itself: it needs no process of ours.
+    """
+    if asked in {None, "auto", VhciPump.KERNEL}:
+        return VhciPump.KERNEL
+    if asked == VhciPump.NATIVE:
+        return VhciPump.NATIVE
+    raise UsageError(f"the {asked} pump does not go with --to vhci: take kernel or native")
+
+
+def require_vhci_pump(pump: VhciPump) -> None:
+    """Raise `PrerequisiteError` where it is not here."""
+    if pump is VhciPump.NATIVE and native_module() is None:
+        raise PrerequisiteError(
+            f"the native pump {why_not()}: {HOW_TO_GET_IT}, or take --pump kernel"
         )
 
 

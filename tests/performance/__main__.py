@@ -11,6 +11,7 @@ what counts are ratios within one run. Written to the directory of results are `
 """
 
 import argparse
+import dataclasses
 import os
 import sys
 import time
@@ -44,19 +45,13 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--paths", default="", help=f"all, or some of {names}")
     parser.add_argument("--round-trips", default="0,1,10,50", help="in ms")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=1.5, help="how long a work lasts")
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long a work lasts")
+    parser.add_argument("--count", action="store_true", help="count URBs and system calls too")
     return parser.parse_args(arguments)
 
 
-def shown(results: Results) -> str:
-    """The report in Markdown."""
-    left_out = [f"Left out: {path}: {why}." for path, why in results.left_out.items()]
-    parts = [table.against_targets(results, WORKS), table.medians(results, WORKS), *left_out]
-    return "\n\n".join(parts) + "\n"
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, keep."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, keep; the status is 1 if a path failed."""
     asked = parsed(arguments)
     works = chosen(asked.works, list(WORKS), "work")
     names = chosen(asked.paths, [path.name for path in PATHS], "path")
@@ -78,12 +73,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 {path.name: path.says for path in paths},
                 left_out,
                 bench.samples,
+                [dataclasses.asdict(each) for each in bench.counted],
+                bench.failed,
             )
             (directory / "performance.json").write_text(written(results))
-            (directory / "performance.md").write_text(shown(results))
+            (directory / "performance.md").write_text(table.report(results, WORKS))
 
         bench.measure(kept)
+        if asked.count:
+            bench.count()
+            kept()
     print((directory / "performance.md").read_text())
+    return int(bool(bench.failed))
 
 
 def available(
@@ -111,4 +112,4 @@ def about(wanted: Wanted, seconds: float) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -5,17 +5,25 @@ longer than a work. The paths change places in every second round, so that what 
 spread and not as a difference.
 """
 
+import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.performance import processor
+from tests.performance.counted import Counted, counted
 from tests.performance.distance import Echo, distance
 from tests.performance.paths import Link, MeasuredPath, Offered
 from tests.performance.samples import Sample
 from tests.performance.works import SUBJECTS, WORKS, Run, Subject
 from tests.system.devices import Gadget
 from tests.system.server import StockServer
+
+COUNTED = ("seqread", "seqwrite", "rand4k", "bulkin", "bulkout", "reports")
+COUNTED_LONGER = 3
+"""The kernel tells user from system time by its tick: few ticks tell nothing."""
+REASON_LENGTH = 400
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,8 @@ class Bench:
 
     def __init__(self, wanted: Wanted, offered: Offered, server: StockServer, echo: Echo) -> None:
         self.samples: list[Sample] = []
+        self.counted: list[Counted] = []
+        self.failed: list[str] = []
         self._wanted = wanted
         self._offered = offered
         self._server = server
@@ -49,11 +59,51 @@ class Bench:
                     self._one_device(number, subject, works)
             kept()
 
+    def count(self) -> None:
+        """What a URB costs on the paths that have processes, side by side with the server."""
+        subprocess.run(["modprobe", "usbmon"], check=True)
+        asked = set(self._wanted.works) & set(COUNTED)
+        for subject in SUBJECTS:
+            works = [work.name for work in subject.works if work.name in asked]
+            if not works:
+                continue
+            with subject.plugged() as gadget:
+                bus = int((gadget.sysfs / "busnum").read_text())
+                for path in self._wanted.paths:
+                    if path.has_processes:
+                        with self._noting(f"counting, {path.name}, {subject.name}"):
+                            self._count_path(subject, works, gadget, path, bus)
+
+    def _count_path(
+        self, subject: Subject, works: Sequence[str], gadget: Gadget, path: MeasuredPath, bus: int
+    ) -> None:
+        with (
+            path.standing(gadget, self._server, self._offered) as link,
+            subject.opened(gadget, link.device) as runs,
+        ):
+            family = processor.family(link.processes)
+            for work in works:
+                seconds = self._wanted.seconds * COUNTED_LONGER
+                found = counted(path.name, work, runs[work], seconds, bus, family)
+                self.counted.append(found)
+                print(found, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def _noting(self, what: str) -> Iterator[None]:
+        """One path that fails costs no more than its own figures."""
+        try:
+            yield
+        except (AssertionError, OSError, subprocess.SubprocessError) as error:
+            reason = " ".join(str(error).split())[:REASON_LENGTH]
+            self.failed.append(f"{what}: {type(error).__name__}: {reason}")
+            print(self.failed[-1], file=sys.stderr, flush=True)
+
     def _one_device(self, number: int, subject: Subject, works: Sequence[str]) -> None:
         paths = self._wanted.paths if number % 2 else self._wanted.paths[::-1]
         with subject.plugged() as gadget:
             for path in paths:
-                self._one_path(number, subject, works, gadget, path)
+                with self._noting(f"round {number}, {path.name}, {subject.name}"):
+                    self._one_path(number, subject, works, gadget, path)
 
     def _one_path(
         self,
@@ -89,13 +139,13 @@ class Bench:
             *at,
             path.name,
             work,
-            outcome.figures,
+            {name: round(value, 4) for name, value in outcome.figures.items()},
             outcome.moved_bytes,
             outcome.operations,
-            outcome.seconds,
-            spent.user_s,
-            spent.system_s,
-            spent.machine_s,
+            round(outcome.seconds, 3),
+            round(spent.user_s, 2),
+            round(spent.system_s, 2),
+            round(spent.machine_s, 2),
             _resident(family),
         )
         self.samples.append(sample)
@@ -110,16 +160,13 @@ def _resident(family: Sequence[int]) -> dict[str, int]:
 
 def tell(sample: Sample) -> None:
     """A line on standard error."""
-    metrics = WORKS[sample.work].metrics
+    work = WORKS[sample.work]
     figures = ", ".join(
-        f"{name.removesuffix('_ms')} {value:.2f} {metrics[name].unit}"
-        if name.endswith("_ms")
-        else f"{value:.2f} {metrics[name].unit}"
-        for name, value in sample.figures.items()
+        f"{work.figure(name)} {value:.2f}" for name, value in sample.figures.items()
     )
     print(
         f"round {sample.round}, {sample.round_trip_ms:g} ms ({sample.measured_round_trip_ms:.1f}), "
-        f"{sample.path}: {sample.work} {figures}; user {sample.user_s:.2f} s, system "
+        f"{sample.path}: {figures}; user {sample.user_s:.2f} s, system "
         f"{sample.system_s:.2f} s, machine {sample.machine_s:.2f} of {sample.seconds:.2f} s",
         file=sys.stderr,
         flush=True,

@@ -13,6 +13,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from click.testing import CliRunner
+
+from gadgetip.cli.main import cli
+from gadgetip.pump.native_module import why_not
 from tests.system import host
 from tests.system.attachment import GADGETIP, Attachment, gadgetip, wait_until_exported
 from tests.system.devices import Gadget
@@ -52,6 +56,11 @@ class MeasuredPath:
     stand: Callable[[Gadget, tuple[str, ...]], AbstractContextManager[Link]]
     options: tuple[str, ...] = ()
     exported: bool = True
+
+    @property
+    def has_processes(self) -> bool:
+        """Whether an attachment's processes carry it, and not the kernel alone."""
+        return self.stand in {_gadget, _pumped_vhci}
 
     def lacks(self, offered: Offered) -> str:
         """Why it cannot be gone here; empty if it can."""
@@ -158,14 +167,10 @@ PATHS = (
 
 def offered() -> Offered:
     """What `gadgetip attach --help` offers, and whether the native pump can be loaded."""
-    text = " ".join(gadgetip("attach", "--help").stdout.split())
+    text = " ".join(CliRunner().invoke(cli, ["attach", "--help"]).output.split())
     choices = re.search(r"--pump \[([a-z|]+)\]", text)
-    pumps = frozenset(choices[1].split("|")) if choices else frozenset()
-    tried = subprocess.run(
-        [GADGETIP[0], "-c", "import gadgetip.pump._native"],
-        check=False,
-        capture_output=True,
-        text=True,
+    reason = why_not()
+    return Offered(
+        frozenset(choices[1].split("|")) if choices else frozenset(),
+        f"the native pump {reason}" if reason else "",
     )
-    reason = (tried.stderr.strip().splitlines() or [""])[-1] if tried.returncode else ""
-    return Offered(pumps, reason)

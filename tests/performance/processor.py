@@ -5,17 +5,22 @@ host controllers', usb-storage's) belong to no path, so the whole machine's busy
 """
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+PROCESSORS = os.cpu_count() or 1
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 UTIME, STIME = 11, 12  # of /proc/PID/stat after the name: proc(5) fields 14 and 15
 
 
 @dataclass(frozen=True)
 class Spent:
-    """Seconds of processor: the attachment's processes, and the whole machine."""
+    """Seconds of processor: the attachment's processes, and the whole machine.
+
+    Only differences mean anything.
+    """
 
     user_s: float
     system_s: float
@@ -39,16 +44,17 @@ def family(roots: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def spent(processes: tuple[int, ...]) -> Spent:
-    """Since each of the processes began, and since the machine was booted."""
+    """Since each of the processes began; the whole machine's since some moment in the past."""
     user = system = 0
     for process in processes:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
         user += int(fields[UTIME])
         system += int(fields[STIME])
-    values = [int(value) for value in Path("/proc/stat").read_text().split("\n")[0].split()[1:]]
-    idle = values[3] + values[4]  # idle, iowait
-    busy = sum(values[:8]) - idle  # guest time is part of user time
-    return Spent(user / TICKS_PER_S, system / TICKS_PER_S, busy / TICKS_PER_S)
+    values = Path("/proc/stat").read_text().partition("\n")[0].split()
+    idle = int(values[4]) + int(values[5])  # idle, iowait
+    # What is not idle is sampled at the kernel's tick; idle time is measured.
+    machine = time.monotonic() * PROCESSORS - idle / TICKS_PER_S
+    return Spent(user / TICKS_PER_S, system / TICKS_PER_S, machine)
 
 
 def resident_kib(process: int) -> int:

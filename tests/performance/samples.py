@@ -36,6 +36,10 @@ class Results:
     paths: dict[str, str]
     left_out: dict[str, str]
     samples: list[Sample]
+    counted: list[dict[str, Any]] = field(default_factory=list)
+    """What a URB costs: tests/performance/counted.py."""
+    failed: list[str] = field(default_factory=list)
+    """What could not be measured, and why."""
 
     def values(self, path: str, work: str, metric: str, round_trip_ms: float) -> list[float]:
         """One figure, a value a round."""
@@ -76,4 +80,6 @@ def read(text: str) -> Results:
         dict(found["paths"]),
         dict(found["left_out"]),
         [Sample(**sample) for sample in found["samples"]],
+        list(found["counted"]),
+        list(found["failed"]),
     )

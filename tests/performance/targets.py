@@ -10,15 +10,17 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tests.performance.metrics import Metric
 from tests.performance.samples import Results
-from tests.performance.works.work import Metric
 
-DIRECT, VHCI = "direct", "vhci"
+DIRECT, VHCI, AGAIN = "direct", "vhci", "vhci-again"
 SEQUENTIAL = {0: 1.05, 10: 2.4, 50: 2.7}
 RANDOM = {0: 1.4, 10: 2.8, 50: 2.9}
 PACKETS = {0: 0.8, 10: 1.0, 50: 1.0}
 REPORTS = {0: 1.1, 10: 1.05, 50: 1.02}
 SINK = {0: 0.9, 10: 2.2}
+USER_SHARE = 0.1
+"""The native pump's user time for a URB, of the Python pump's."""
 
 TARGETS: dict[tuple[str, str, str], dict[int, float]] = {
     ("gadget-native", "seqread", "mb_per_s"): SEQUENTIAL,

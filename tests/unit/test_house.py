@@ -29,6 +29,7 @@ ROOMS: dict[str, frozenset[str]] = {
             "errors",
             "usb",
             "link",
+            "pump",
             "strict_toml",
             "matching",
             "remote",
@@ -42,13 +43,16 @@ ROOMS: dict[str, frozenset[str]] = {
     "diagnosis": frozenset(
         {"errors", "link", "pump", "remote", "gadget", "vhci", "server", "service"}
     ),
+    "bench": frozenset({"errors", "link", "attachment"}),
     "cli": frozenset(
         {
+            "bench",
             "diagnosis",
             "errors",
             "usb",
             "wire",
             "link",
+            "pump",
             "strict_toml",
             "matching",
             "remote",
@@ -65,6 +69,13 @@ ROOMS: dict[str, frozenset[str]] = {
 """Every room, and what it may import of ours."""
 
 PURE = (
+    "bench/choosing.py",
+    "bench/disk_use.py",
+    "bench/figures.py",
+    "bench/kernel_texts.py",
+    "bench/latencies.py",
+    "bench/sample.py",
+    "bench/verdict.py",
     "diagnosis/board.py",
     "diagnosis/client.py",
     "diagnosis/configuration.py",

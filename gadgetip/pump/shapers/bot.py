@@ -47,6 +47,7 @@ from gadgetip.pump.shapers.bot_hold import BotHold
 from gadgetip.pump.shapers.bot_recovery import NO_COMMAND, WATCH_S
 from gadgetip.pump.shapers.bot_wrappers import (
     CBW_LENGTH,
+    CSW_LENGTH,
     CommandBlockWrapper,
     is_bulk_only_reset,
     is_status_of,
@@ -171,7 +172,7 @@ class BotShaper(BotHold):
         self._adopt_urbs(state)
         self._adopt_requests(state)
         if self._under_way and self._status_asked and not self._status_seen:
-            self._watch_soon()
+            self._watch_soon(was_ahead=True)
         asyncio.get_running_loop().call_soon(self._finish)
 
     def _adopt_urbs(self, state: LaneState) -> None:
@@ -187,7 +188,9 @@ class BotShaper(BotHold):
     def _adopt_requests(self, state: LaneState) -> None:
         for request in state.requests:
             if request.is_write:
-                given = partial(self._given, request.data)
+                # The lane may have put the CSW behind the last of the data.
+                is_both = request.role is Role.STATUS and request.size > CSW_LENGTH
+                given = partial(self._both_given if is_both else self._given, request.data)
                 self.in_.replica.adopt_write(request.number, len(request.data), given)
             elif request.role is Role.COMMAND:
                 self.out.replica.adopt_read(request.number, self._command_read)
@@ -195,9 +198,10 @@ class BotShaper(BotHold):
                 taken = partial(self._data_taken, request.size)
                 self.out.replica.adopt_read(request.number, taken)
 
-    def _watch_soon(self) -> None:
-        """Look at a device that was asked for its CSW ahead of time."""
-        if self._command.data_in and not self._patient and self._data_unsettled():
+    def _watch_soon(self, *, was_ahead: bool = False) -> None:
+        """Look at a device that was asked for its CSW ahead of time, or is now."""
+        is_ahead = was_ahead or self._data_unsettled()
+        if self._command.data_in and not self._patient and is_ahead:
             loop = asyncio.get_running_loop()
             self._watch = loop.call_later(WATCH_S, self._watch_status, self._command)
 
@@ -293,6 +297,14 @@ class BotShaper(BotHold):
         self.in_.statistics.moved += len(data)
         if self.running and not self.recovering(self.in_) and not self._status_asked:
             self._ask()
+
+    def _both_given(self, data: bytes, error: int) -> None:
+        """As `_given`, for the end of the data with the CSW behind it."""
+        at = len(data) - CSW_LENGTH
+        has_failed = error and error not in WHEN_STOPPED and not self.stopping
+        self._given(data[:at] if has_failed and error not in PASSING else data, error)
+        if self._has_hole and has_failed:
+            self._write(data[at:])
 
     # --- data out ---------------------------------------------------------------------------
 

@@ -14,16 +14,8 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from tests.performance.works.work import (
-    PER_SECOND,
-    PERCENTILES,
-    RATE,
-    Outcome,
-    Run,
-    Subject,
-    Work,
-    percentiles,
-)
+from tests.performance.metrics import PER_SECOND, PERCENTILES, RATE, Work, percentiles
+from tests.performance.works.work import Outcome, Run, Subject
 from tests.system import host
 from tests.system.devices import Gadget
 from tests.system.stick import Stick

@@ -8,7 +8,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "native.h"
+#include "engine_type.h"
 
 #include <stdlib.h>
 #include <string.h>
