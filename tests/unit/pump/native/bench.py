@@ -3,7 +3,8 @@
 The native pump carries the requests of GadgetFS on threads that read and write, which works on any
 file. So an endpoint file here is one end of a `SOCK_SEQPACKET` pair: one message is the data of
 one request, an empty message a zero-length packet, and the host has the other end. The Python pump
-has the same kind of thread. What such a socket cannot show is a halt: it is noted where it is asked for.
+has the same kind of thread. What such a socket cannot show is a halt: it is noted where it is
+asked for.
 
 The `Server` is a device whose answers a test gives one by one (`give`), or leaves to it (OUT data,
 control requests, unlinks). Both log what they see. Every wait is for an event, with a limit.
@@ -108,6 +109,8 @@ class Server:
     late_data: bytes = b""
     deaf: bool = False
     """Whether it leaves everything unanswered."""
+    mute: bool = False
+    """Whether the RET_SUBMIT behind a RET_UNLINK stays away, which is legal too."""
     unlinked: int = 0
     seqnums: set[int] = field(default_factory=set)
     repeated: set[int] = field(default_factory=set)
@@ -115,6 +118,7 @@ class Server:
     closed: bool = False
     on_out: Callable[[CmdSubmit], bool] = lambda _: False
     """Asked first about each OUT URB; True where it has seen to the answer."""
+    on_control: Callable[[bytes], None] = lambda _: None
     on_in: Callable[[int], None] = lambda _: None
 
     async def run(self) -> None:
@@ -130,6 +134,7 @@ class Server:
                 if isinstance(message, CmdUnlink):
                     await self._unlink(message)
                 elif message.ep == 0:
+                    self.on_control(message.setup)
                     await self.stub.answer(message, bytes(message.transfer_buffer_length))
                 elif message.direction is Direction.IN:
                     self._waits(message.ep | 0x80, message)
@@ -172,7 +177,8 @@ class Server:
                 if self.late is Late.NEVER:
                     await self.stub.send(ret_unlink(unlink, UNLINKED))
                 elif self.late is Late.BEHIND:
-                    await self.stub.send(ret_unlink(unlink, 0), ret(submit, data))
+                    late = () if self.mute else (ret(submit, data),)
+                    await self.stub.send(ret_unlink(unlink, 0), *late)
                 else:
                     await self.stub.send(ret(submit, data), ret_unlink(unlink, 0))
                 return
@@ -245,6 +251,13 @@ class Host:
             asyncio.get_running_loop().remove_reader(theirs)
             ours.close()
             theirs.close()
+
+    def wake(self) -> None:
+        """Fetch from now on."""
+        self.asleep = False
+        for address, _, theirs in self._open.values():
+            if address & 0x80:
+                asyncio.get_running_loop().add_reader(theirs, self._fetch, address, theirs)
 
     def address_of(self, file: int) -> int:
         return self._open[file][0]
@@ -350,6 +363,7 @@ class Bench:
         self.stubs.append(before.stub)
         self.server = Server(self.pulse, Stub(theirs), log=before.log)
         self.server.on_out, self.server.on_in = before.on_out, before.on_in
+        self.server.on_control = before.on_control
         self.servers.append(asyncio.get_running_loop().create_task(self.server.run()))
         self.pump.relink(ours, DEVID, 1)
         return self.server
