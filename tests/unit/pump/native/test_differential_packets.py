@@ -112,7 +112,11 @@ class Story:
         await self._host_has(address, packets)
 
     async def _host_has(self, address: int, packets: list[bytes]) -> None:
-        if self.routes[address].shaping is not Shaping.SHORT:
+        way = self.routes[address]
+        if way.shaping is Shaping.SHORT:
+            ends = [p for p in packets if len(p) < way.transfer_bytes]
+            self.empties[address] += sum(1 for p in ends if len(p) % way.host_max_packet == 0)
+        else:
             self.empties[address] += packets.count(b"")
         got = self.it.host.got[address]
         await self.it.pulse.until(
@@ -124,10 +128,15 @@ class Story:
         )
 
     async def host_sends(self, address: int, packets: list[bytes]) -> None:
-        before = len(self.stream(address))
+        way = self.routes[address]
+        count = len(self.stream(address)) + len(packets)
+        if way.shaping is Shaping.SHORT:  # each with an empty packet where it ends on a full one
+            count += sum(-(-len(p) // way.device_max_packet) - 1 for p in packets if p)
+            ends = [p for p in packets if p and len(p) < way.transfer_bytes]
+            count += sum(1 for p in ends if len(p) % way.device_max_packet == 0)
         await self.it.host.send(address, *packets)
         await self.it.pulse.until(
-            lambda: len(self.stream(address)) >= before + len(packets),
+            lambda: len(self.stream(address)) >= count,
             f"what the host sent at 0x{address:02x}",
         )
         self.sent[address] += sum(map(len, packets))
@@ -143,6 +152,17 @@ class Story:
             return counted.moved + counted.discarded == self.sent[address]
 
         await self.it.until(settled, f"confirmation at 0x{address:02x}")
+
+    async def completed(self) -> None:
+        """The host may have data before its write is known to be complete."""
+        for address in self.routes:
+            got = sum(map(len, self.it.host.got[address]))
+            await self.it.until(
+                partial(self._has_moved, address, got), f"the last completions at 0x{address:02x}"
+            )
+
+    def _has_moved(self, address: int, count: int) -> bool:
+        return self.it.pump.statistics[address].moved >= count
 
     async def device_fails(self, address: int, status: int) -> None:
         """The oldest IN URB ends with an error; wait until the device is asked again."""
@@ -226,6 +246,7 @@ def compare(
             if which is Which.NATIVE:
                 assert it.lane_share() > 0
                 assert not all_by_lane or not it.python_submits
+            await story.completed()
             return summary(it, routes, in_urbs=late is Late.NEVER)
 
     one, other = asyncio.run(told_by(Which.PYTHON)), asyncio.run(told_by(Which.NATIVE))
@@ -336,3 +357,41 @@ def test_a_link_that_is_lost_and_back(data: st.DataObject, size: tuple[int, int,
     before = data.draw(st.lists(mixed, max_size=4))
     behind = data.draw(st.lists(mixed, max_size=4))
     compare(four_ways(*size), [*before, lost, *behind], may_hold=True)
+
+
+@needs_native
+@unhurried
+@given(
+    st.data(),
+    st.sampled_from([(64, 512), (512, 64), (64, 64)]),
+    st.integers(1, 4),
+    st.booleans(),
+)
+def test_transfers_that_end_short(
+    data: st.DataObject, sizes_: tuple[int, int], window: int, is_disturbed: bool
+) -> None:
+    """`short`: whole transfers, and packets that are not of one size on both wires."""
+    device, host = sizes_
+    ways = [
+        route(
+            address,
+            shaping=Shaping.SHORT,
+            device_max_packet=device,
+            host_max_packet=host,
+            transfer_bytes=1024,
+            window_urbs=window,
+        )
+        for address in (0x81, 0x02)
+    ]
+    length = st.one_of(st.sampled_from([0, 1, 63, 64, 512, 960, 1023, 1024]), st.integers(0, 1024))
+    transfers = st.lists(length.map(lambda n: bytes(at % 253 for at in range(n))), min_size=1)
+    step = st.one_of(
+        transfers.map(lambda t: lambda story: story.device_gives(0x81, t)),
+        transfers.map(lambda t: lambda story: story.host_sends(0x02, t)),
+    )
+    steps = data.draw(st.lists(step, min_size=1, max_size=6))
+    if is_disturbed:
+        stop: Step = lambda story: story.stops_and_starts(None)  # noqa: E731 (one of many steps)
+        stall: Step = lambda story: story.device_fails(0x81, -errno.EPIPE)  # noqa: E731
+        steps = [*steps, stall, *steps, stop, *steps]
+    compare(ways, steps, all_by_lane=not is_disturbed)
