@@ -69,7 +69,7 @@ class NativeReplicaEndpoint(EndpointRequests):
 
     async def cancel_all(self) -> None:
         """Take every request back and await the completions."""
-        if self._pending:
+        if self._pending and not self._engine.is_closed:
             self._engine.core.cancel(self.number)
         await self.drained()
 

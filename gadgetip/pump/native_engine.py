@@ -78,10 +78,16 @@ class NativeEngine:
     def flush_soon(self) -> None:
         """Let what was submitted leave with the end of this turn."""
         if self._loop is not None:
-            self._batch.defer(self.core.flush)
+            self._batch.defer(self._flush)
+
+    def _flush(self) -> None:
+        if not self.is_closed:  # it may have been, since this was asked for
+            self.core.flush()
 
     def request(self, number: int, size: int, data: bytes | bytearray, on_result: OnResult) -> int:
         """Queue a read of `size` bytes, or a write of `data`; returns the request's number."""
+        if self.is_closed:
+            return 0  # nobody will hear of it
         request: int = self.core.request(number, size, data)
         self._requests[request] = on_result
         self.flush_soon()

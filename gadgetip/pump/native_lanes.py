@@ -20,6 +20,8 @@ class NativeLane:
     @property
     def unconfirmed(self) -> int:
         """Bytes taken from the host and not confirmed; brings the statistics up to date."""
+        if self._engine.is_closed:
+            return 0
         counted = self._engine.core.counters(self.number)
         for direction, urbs, moved in (
             (Direction.IN, counted[0], counted[1]),
@@ -32,7 +34,7 @@ class NativeLane:
 
     def take_back(self) -> LaneState | None:
         """Its state; None where it has none."""
-        state = self._engine.core.seize(self.number)
+        state = None if self._engine.is_closed else self._engine.core.seize(self.number)
         if state is None:
             return None
         assert self.unconfirmed >= 0  # the counters are the statistics' from here on
@@ -57,6 +59,8 @@ class NativeInLane(NativeLane):
 
     def lend(self, armed: int, max_writes: int) -> bool:
         """Go on with `armed` URBs in flight until one has brought something."""
+        if self._engine.is_closed:
+            return False
         return bool(self._engine.core.lend_in(self.number, armed, max_writes))
 
     def reports(self) -> list[bytes]:
@@ -69,7 +73,7 @@ class NativeOutLane(NativeLane):
 
     def lend(self) -> bool:
         """Go on."""
-        return bool(self._engine.core.lend_out(self.number))
+        return not self._engine.is_closed and bool(self._engine.core.lend_out(self.number))
 
 
 class NativeBotLane(NativeLane):
@@ -77,6 +81,8 @@ class NativeBotLane(NativeLane):
 
     def lend(self, command: bytes, *, patient: bool, read_bytes: int) -> bool:
         """Carry out this CBW and those behind it."""
+        if self._engine.is_closed:
+            return False
         return bool(self._engine.core.lend_bot(self.number, command, patient, read_bytes))
 
 

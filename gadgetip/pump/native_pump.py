@@ -50,23 +50,30 @@ class NativePump(ShaperPump):
         self._engine = urbs.engine
         self._engine.on_parked = self._parked
         self._lanes: dict[Shaper, NativeLane] = {}
+        self._references = 0
 
     def close(self) -> None:
         """Cancel what is queued on the endpoint files, close them, and end the stream."""
+        self._count()
+        self._references = self.references
+        self._lanes.clear()
         self._engine.close()
         super().close()
 
     @property
     def references(self) -> int:
         """References to this process's memory that some kernels have kept."""
-        return self._engine.references
+        return self._references if self._engine.is_closed else self._engine.references
 
     @property
     def statistics(self) -> dict[int, EndpointStatistics]:
         """What has moved so far, by the device's bEndpointAddress, whatever setting it was in."""
-        for lane in self._lanes.values():
-            assert lane.unconfirmed >= 0  # which brings them up to date
+        self._count()
         return super().statistics
+
+    def _count(self) -> None:
+        for lane in self._lanes.values():
+            assert lane.unconfirmed >= 0  # which brings the statistics up to date
 
     async def stop(self, interfaces: Collection[int] | None = None) -> None:
         """Cancel what is in flight on both sides, await each answer, and close the files."""

@@ -7,6 +7,7 @@ lane's. Numbers, headers, and the race between an answer and an unlink are the e
 import asyncio
 import errno
 import socket
+from itertools import count
 from types import ModuleType
 
 from gadgetip.errors import GadgetipError
@@ -14,6 +15,9 @@ from gadgetip.pump.native_engine import NativeEngine
 from gadgetip.pump.urbs import NO_SETUP, OnReturn, UrbStream
 from gadgetip.usb import Direction
 from gadgetip.wire import ClientConnection, RetSubmit
+
+_NO_SEQNUM = 1 << 32
+"""From here on numbers are no seqnums: for what is submitted to a stream that has ended."""
 
 
 class NativeUrbStream(UrbStream):
@@ -28,7 +32,9 @@ class NativeUrbStream(UrbStream):
             module, self.stream.fileno(), self.devid, self.next_seqnum, self.batch
         )
         self.engine.on_returned = self._engine_returned
-        self.engine.on_ended = self._end
+        self.engine.on_ended = self._engine_ended
+        self._giving_up: GadgetipError | None = None
+        self._no_seqnums = count(_NO_SEQNUM)
 
     def attach(self) -> "NativeUrbStream":
         """Hand out what the engine tells on the running event loop; returns itself."""
@@ -60,9 +66,11 @@ class NativeUrbStream(UrbStream):
         interval: int = 0,
     ) -> int:
         """Send one CMD_SUBMIT and return its seqnum; `on_return` is called once with the answer."""
-        if self.ended is not None:
-            self._soon(on_return, 0, -errno.ECONNRESET)
-            return 0
+        if self.ended is not None or self.engine.is_closed:
+            number = next(self._no_seqnums)
+            if not self.engine.is_closed:
+                self._soon(on_return, number, -errno.ECONNRESET)
+            return number
         seqnum: int = self.engine.core.submit(
             ep, int(direction is Direction.IN), length, interval, setup, data
         )
@@ -72,7 +80,7 @@ class NativeUrbStream(UrbStream):
 
     def unlink(self, seqnum: int) -> None:
         """Ask the server to take one URB back; its callback tells how that went."""
-        if seqnum in self._in_flight and self.ended is None:
+        if seqnum in self._in_flight and self.ended is None and not self.engine.is_closed:
             self.engine.core.unlink(seqnum)
             self.engine.flush_soon()
 
@@ -88,6 +96,13 @@ class NativeUrbStream(UrbStream):
             on_return(RetSubmit(seqnum=seqnum, status=status, actual_length=moved, data=data))
 
     def _end(self, reason: GadgetipError) -> None:
-        if self.ended is None:
+        """Give the stream up; what the lanes had in flight is among what comes back."""
+        if self.ended is None and not self.engine.is_closed:
+            self._giving_up = reason
             self.engine.core.disconnect()
+            self.engine.hand_out()
+            self._giving_up = None
         super()._end(reason)
+
+    def _engine_ended(self, reason: GadgetipError) -> None:
+        super()._end(self._giving_up or reason)

@@ -116,7 +116,7 @@ static void take_data(struct lane *lane)
     struct bot_lane *bot = &lane->u.b;
     struct way *out = &lane->out;
 
-    while (!bot->data_in && !bot->data_over && bot->asked < bot->data_length &&
+    while (lane->state == LANE_LENT && !bot->data_in && !bot->data_over && bot->asked < bot->data_length &&
            out->pending + out->in_flight < out->window) {
         uint32_t left = bot->data_length - bot->asked;
         uint32_t size = left < bot->read_bytes ? left : bot->read_bytes;
@@ -140,7 +140,7 @@ static void ask(struct lane *lane)
     struct way *in = &lane->in;
     struct span span;
 
-    if (!bot->under_way || bot->status_asked)
+    if (lane->state != LANE_LENT || !bot->under_way || bot->status_asked)
         return;
     if (bot->data_in) {
         while (!bot->data_over && bot->asked < bot->data_length &&
@@ -216,7 +216,7 @@ static void finish(struct lane *lane)
 {
     struct bot_lane *bot = &lane->u.b;
 
-    if (!bot->under_way || !bot->status_seen || !bot->data_over)
+    if (lane->state != LANE_LENT || !bot->under_way || !bot->status_seen || !bot->data_over)
         return;
     if (lane->in.in_flight != 0 || lane->out.pending != 0) {
         park(lane); /* something is left over: the shaper takes it back */
