@@ -25,7 +25,7 @@ from gadgetip.attachment.traffic import parse_traffic
 from gadgetip.attachment.worker import run_worker
 from gadgetip.errors import GadgetipError, LinkLostError
 from gadgetip.gadget import Plan, Replica
-from gadgetip.pump import PumpChoice, stream_for
+from gadgetip.pump import PumpChoice
 from gadgetip.remote import ImportedDevice
 from gadgetip.usb import Speed
 
@@ -99,7 +99,7 @@ def _live_as_worker(
     try:
         gc.freeze()
         let_go_of_all_but(kept)
-        status = run_worker(stream_for(pump, imported.urbs()), replica, plan, channel)
+        status = run_worker(imported.urbs(), replica, plan, channel, pump)
     except BaseException:
         traceback.print_exc()
     finally:

@@ -39,7 +39,7 @@ from gadgetip.attachment.held_device import HeldDevice
 from gadgetip.attachment.traffic import pack_traffic
 from gadgetip.errors import GadgetipError
 from gadgetip.gadget import HostEvent, Plan, Replica
-from gadgetip.pump import UrbStream, pump_for
+from gadgetip.pump import PumpChoice, UrbStream, pump_for, stream_for
 from gadgetip.usb import SetupPacket, Speed
 
 log = logging.getLogger(__name__)
@@ -381,7 +381,9 @@ class Worker:
             self._ended.set()
 
 
-def run_worker(urbs: UrbStream, replica: Replica, plan: Plan, keeper: Channel) -> int:
+def run_worker(
+    urbs: UrbStream, replica: Replica, plan: Plan, keeper: Channel, pump: PumpChoice
+) -> int:
     """The whole life of the worker process; returns its exit status."""
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
@@ -389,6 +391,7 @@ def run_worker(urbs: UrbStream, replica: Replica, plan: Plan, keeper: Channel) -
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_RTPRIO, (1, 1))
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    urbs = stream_for(pump, urbs)
     drop_privileges()
 
     async def live() -> None:
