@@ -58,8 +58,7 @@ def cut(pieces: list[bytes], packet: int) -> list[bytes]:
 
 def summary(it: Bench, routes: list[EndpointRoute], *, in_urbs: bool) -> Told:
     told = Told(controls=it.server.controls(), halts=it.host.halts)
-    # How much "may be lost" is a matter of how many URBs waited.
-    told.notices = sorted(re.sub(r"up to \d+ bytes", "up to n bytes", t) for t in it.listener.told)
+    told.notices = sorted(map(timeless, it.listener.told))
     assert not it.server.repeated
     for way in routes:
         submits = it.server.submits(way.address)
@@ -79,6 +78,16 @@ def summary(it: Bench, routes: list[EndpointRoute], *, in_urbs: bool) -> Told:
             counted.urbs if way.address & 0x80 and in_urbs else 0,
         )
     return told
+
+
+def timeless(notice: str) -> str:
+    """A notice without what is a matter of the moment.
+
+    That is how many URBs waited, and whether the end of the link met who was reading or who was
+    sending.
+    """
+    ends = r"the server closed the connection|the connection broke: .*"
+    return re.sub(ends, "it ended", re.sub(r"up to \d+ bytes", "up to n bytes", notice))
 
 
 def shape(submit: CmdSubmit) -> tuple[Any, ...]:
