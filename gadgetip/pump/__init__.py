@@ -28,7 +28,6 @@ from gadgetip.pump.interface import (
     Shaping,
     StallError,
 )
-from gadgetip.pump.python_pump import PythonPump
 from gadgetip.pump.shaper_pump import ShaperPump
 from gadgetip.pump.shapers import DeviceChangedError
 from gadgetip.pump.statistics import EndpointStatistics
@@ -44,7 +43,6 @@ __all__ = [
     "Pump",
     "PumpChoice",
     "PumpListener",
-    "PythonPump",
     "ShaperPump",
     "Shaping",
     "StallError",

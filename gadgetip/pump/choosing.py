@@ -7,7 +7,6 @@ from gadgetip.pump.interface import EndpointFiles, PumpListener
 from gadgetip.pump.native_module import HOW_TO_GET_IT, native_module, why_not
 from gadgetip.pump.native_pump import NativePump
 from gadgetip.pump.native_urbs import NativeUrbStream
-from gadgetip.pump.python_pump import PythonPump
 from gadgetip.pump.shaper_pump import ShaperPump
 from gadgetip.pump.urbs import UrbStream
 
@@ -75,4 +74,6 @@ def pump_for(
     """The pump that goes with the stream."""
     if isinstance(urbs, NativeUrbStream):
         return NativePump(urbs, files, listener, control_limit_s=control_limit_s, may_hold=may_hold)
+    from gadgetip.pump.python_pump import PythonPump  # noqa: PLC0415 (opens the C library libaio)
+
     return PythonPump(urbs, files, listener, control_limit_s=control_limit_s, may_hold=may_hold)

@@ -1,14 +1,14 @@
 """One endpoint of the replica where the native pump's engine has its file.
 
-What `replica_endpoint` says of endpoint files holds here too; the requests are the engine's, those
+What `endpoint_requests` says of endpoint files holds here too; the requests are the engine's, those
 of GadgetFS on a thread of its own.
 """
 
 import errno
 
+from gadgetip.pump.endpoint_requests import EndpointRequests, OnRead, OnWritten
 from gadgetip.pump.file_kind import FileKind
 from gadgetip.pump.native_engine import NativeEngine
-from gadgetip.pump.replica_endpoint import EndpointRequests, OnRead, OnWritten
 
 
 class NativeReplicaEndpoint(EndpointRequests):

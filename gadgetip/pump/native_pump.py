@@ -8,6 +8,7 @@ what a halt, an error, a reset or a lost link means is written down once.
 
 from collections.abc import Collection
 
+from gadgetip.pump.endpoint_requests import EndpointRequests
 from gadgetip.pump.interface import EndpointFiles, EndpointRoute, PumpListener
 from gadgetip.pump.native_endpoint import NativeReplicaEndpoint
 from gadgetip.pump.native_lanes import (
@@ -20,7 +21,6 @@ from gadgetip.pump.native_lanes import (
     out_lane,
 )
 from gadgetip.pump.native_urbs import NativeUrbStream
-from gadgetip.pump.replica_endpoint import EndpointRequests
 from gadgetip.pump.shaper_pump import CONTROL_LIMIT_S, ShaperPump
 from gadgetip.pump.shapers import (
     BotShaper,

@@ -1,7 +1,8 @@
 """The pump in Python: the reference, and what runs where no other one does."""
 
+from gadgetip.pump.endpoint_requests import EndpointRequests
 from gadgetip.pump.interface import EndpointFiles, EndpointRoute, PumpListener
-from gadgetip.pump.replica_endpoint import EndpointRequests, ReplicaEndpoint
+from gadgetip.pump.replica_endpoint import ReplicaEndpoint
 from gadgetip.pump.request_queue import RequestQueue
 from gadgetip.pump.shaper_pump import CONTROL_LIMIT_S, ShaperPump
 from gadgetip.pump.shapers import Shaper

@@ -17,10 +17,10 @@ from collections.abc import Callable, Collection
 
 from gadgetip.errors import GadgetipError, LinkLostError, LocalProtocolError
 from gadgetip.pump.control_order import CHANGE_IDLE_S, CHANGE_LIMIT_S, fence_limits
+from gadgetip.pump.endpoint_requests import EndpointRequests
 from gadgetip.pump.fence import Fence
 from gadgetip.pump.interface import EndpointFiles, EndpointRoute, PumpListener, Shaping
 from gadgetip.pump.remote_endpoint import RemoteEndpoint
-from gadgetip.pump.replica_endpoint import EndpointRequests
 from gadgetip.pump.shapers import (
     BotShaper,
     InShaper,

@@ -15,10 +15,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from gadgetip.errors import GadgetipError, LinkLostError
+from gadgetip.pump.endpoint_requests import EndpointRequests
 from gadgetip.pump.interface import EndpointRoute
 from gadgetip.pump.lanes import LaneState
 from gadgetip.pump.remote_endpoint import RemoteEndpoint
-from gadgetip.pump.replica_endpoint import EndpointRequests
 from gadgetip.pump.statistics import EndpointStatistics
 from gadgetip.usb import SetupPacket
 

@@ -22,12 +22,12 @@ from typing import Any
 
 import pytest
 
-from gadgetip.pump import EndpointRoute, UrbStream, replica_endpoint
+from gadgetip.pump import EndpointRoute, UrbStream, endpoint_requests
 from gadgetip.pump.choosing import PumpChoice, pump_for, stream_for
+from gadgetip.pump.endpoint_requests import EndpointRequests
 from gadgetip.pump.file_kind import FileKind
 from gadgetip.pump.native_module import native_module, why_not
 from gadgetip.pump.native_urbs import NativeUrbStream
-from gadgetip.pump.replica_endpoint import EndpointRequests
 from gadgetip.pump.shaper_pump import ShaperPump
 from gadgetip.wire import (
     ClientConnection,
@@ -380,7 +380,7 @@ def _pretending(host: Host) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(FileKind, "of", classmethod(lambda _cls, _file: FileKind.GADGETFS))
-        patch.setattr(replica_endpoint, "FIFO_S", 0.0)
+        patch.setattr(endpoint_requests, "FIFO_S", 0.0)
         patch.setattr(EndpointRequests, "_try_to_halt", halt)
         yield
 
