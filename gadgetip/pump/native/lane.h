@@ -17,6 +17,7 @@
 #define CSW_BYTES 13u
 #define MAX_REQUEST_BYTES (32u * 1024)
 #define REPORT_KINDS 256u
+#define BATCH 8u /* the part of a window that is worth a system call */
 
 enum lane_kind { LANE_IN, LANE_OUT, LANE_BOT };
 enum lane_state { LANE_IDLE, LANE_LENT, LANE_PARKED };

@@ -9,11 +9,22 @@
 
 #include <errno.h>
 
+/* Reads are queued by the dozen, as long as enough of them wait for the host. */
+static bool is_worth_filling(const struct lane *lane)
+{
+    const struct way *way = &lane->out;
+    uint32_t used = way->pending + lane->u.o.count + lane->u.o.entries_out;
+
+    return used + way->window / BATCH <= way->window || way->pending <= way->window / 2;
+}
+
 static void fill(struct lane *lane)
 {
     struct out_lane *out = &lane->u.o;
     struct way *way = &lane->out;
 
+    if (!is_worth_filling(lane))
+        return;
     while (lane->state == LANE_LENT &&
            way->pending + out->count + out->entries_out < way->window) {
         struct span span = ring_take(&way->ring);
@@ -54,11 +65,22 @@ static struct span next_urb(struct out_lane *out, uint32_t packet, uint32_t *ent
     return data;
 }
 
+/* Whether to wait for more to go with what has arrived: while the device has enough to do, and the
+ * host's transfer has not ended, for all that one can see. */
+static bool is_worth_waiting(const struct lane *lane)
+{
+    const struct out_lane *out = &lane->u.o;
+    const struct span *last = &out->arrived[(out->first + out->count - 1) % out->capacity];
+
+    return !out->ends_short && lane->out.in_flight >= 2 &&
+           out->arrived_bytes < out->merge_bytes / 4 && last->length == lane->out.host_packet;
+}
+
 void out_lane_flush(struct lane *lane)
 {
     struct out_lane *out = &lane->u.o;
 
-    while (lane->state == LANE_LENT && out->count != 0) {
+    while (lane->state == LANE_LENT && out->count != 0 && !is_worth_waiting(lane)) {
         uint32_t entries;
         struct span span = next_urb(out, lane->out.host_packet, &entries);
         struct urb *urb = urb_submit(lane->engine, lane->out.ep, WIRE_OUT, span.length,
@@ -119,4 +141,6 @@ void out_lane_returned(struct lane *lane, struct urb *urb)
     lane->out.moved += urb->size;
     urb_free(lane->engine, urb);
     fill(lane);
+    if (out->count != 0)
+        lane_mark_dirty(lane);
 }
