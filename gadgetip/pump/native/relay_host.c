@@ -188,7 +188,8 @@ static void post(struct relay *relay, struct wire_header *header, struct storage
     urb->role = (uint8_t)role;
     urb->storage = place_of(relay, storage);
     list_add(&relay->urbs, &storage->posted, urb);
-    storage->posted_bytes += length;
+    if (role == ROLE_DATA)
+        storage->posted_bytes += length;
     forward(relay, header, urb->seqnum, length);
     answer(relay, WIRE_RET_SUBMIT, seqnum, 0, length, urb->packets);
     relay->counted.posted++;

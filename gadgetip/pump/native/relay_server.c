@@ -50,7 +50,7 @@ static void host_urb_ended(struct relay *relay, struct relay_urb *urb, int32_t s
     if (storage != NULL && urb->is_in)
         storage->host_in--;
     else if (storage != NULL)
-        storage_host_out_ended(storage, status);
+        storage_host_out_ended(relay, storage, status);
     if (urb->request != REQUEST_OTHER && status == 0)
         note_setting(relay, urb);
     if (status == STATUS_STALL)

@@ -263,7 +263,8 @@ static void data_failed(struct storage *storage, int32_t status)
 static void end_posted(struct relay *relay, struct storage *storage, struct relay_urb *urb)
 {
     list_remove(&relay->urbs, &storage->posted, urb);
-    storage->posted_bytes -= urb->asked;
+    if (urb->role == ROLE_DATA)
+        storage->posted_bytes -= urb->asked;
     if (!storage->posted.count)
         storage->unlink_posted = false;
 }
@@ -320,9 +321,12 @@ void storage_was_cleared(struct storage *storage, struct relay_urb *urb)
         storage->wants_status = storage->is_ahead && !storage->status_seen;
 }
 
-void storage_host_out_ended(struct storage *storage, int32_t status)
+void storage_host_out_ended(struct relay *relay, struct storage *storage, int32_t status)
 {
     storage->host_out--;
-    if (status)
+    if (status) {
         storage->out_left = 0;
+        storage->out_failed = true;
+    }
+    judge_stall(relay, storage);
 }

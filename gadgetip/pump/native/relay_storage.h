@@ -49,7 +49,7 @@ struct storage {
     int64_t watch_at;    /* when it will be overdue, 0: never */
 
     struct urb_list ahead, posted, waiting;
-    uint32_t ahead_bytes, posted_bytes;
+    uint32_t ahead_bytes, posted_bytes; /* of data */
     uint32_t unlinks, clears; /* of ours that the server has not answered */
     uint32_t host_in, host_out; /* the kernel's URBs that were passed on */
     bool unlink_ahead, unlink_posted;
@@ -98,7 +98,7 @@ void storage_was_posted(struct relay *relay, struct storage *storage, struct rel
 void storage_was_unlinked(struct relay *relay, struct storage *storage, struct relay_urb *urb,
                           int32_t status);
 void storage_was_cleared(struct storage *storage, struct relay_urb *urb);
-void storage_host_out_ended(struct storage *storage, int32_t status);
+void storage_host_out_ended(struct relay *relay, struct storage *storage, int32_t status);
 
 /* --- both --- */
 

@@ -198,6 +198,63 @@ def test_a_posted_write_that_is_stalled_before_its_end(scene: Scene) -> None:
     assert scene.relay.statistics()[7] == 512  # type: ignore[attr-defined]
 
 
+def stalled_early(scene: Scene) -> CmdSubmit:
+    """The early request for a CSW, which the server stalls: it is not known yet what that means."""
+    asked = scene.submit()
+    assert (asked.ep, asked.direction) == (IN_EP, Direction.IN)
+    scene.say(RetSubmit(asked.seqnum, EPIPE, 0))
+    return asked
+
+
+def end_with_a_status(scene: Scene) -> None:
+    """The relay clears the halt of its own making, and asks again; the host gets its CSW."""
+    clear = scene.submit()
+    assert (clear.ep, clear.setup) == (0, CLEAR_IN)
+    scene.say(RetSubmit(clear.seqnum, 0, 0))
+    again = scene.submit()
+    scene.say(RetSubmit(again.seqnum, 0, 13, data=status()))
+    assert scene.host.read(13).data == status()
+
+
+def test_a_write_of_a_mebibyte_is_posted_though_its_command_is_not_answered(scene: Scene) -> None:
+    piece = 1 << 17
+    command, _ = scene.begin(8 * piece, moves_in=False)
+    data = []
+    for _ in range(8):
+        asked = scene.host.submit(OUT_EP, Direction.OUT, piece, bytes(piece))
+        data.append(scene.submit())
+        assert scene.host.ask(asked).actual_length == piece
+    stalled_early(scene)
+    scene.say(RetSubmit(command.seqnum, 0, CBW.size))
+    for each in data:
+        scene.say(RetSubmit(each.seqnum, 0, piece))
+    end_with_a_status(scene)
+
+
+@pytest.mark.parametrize("unlinks", [False, True])
+def test_an_early_stall_is_judged_when_data_that_passed_is_through(
+    scene: Scene, unlinks: bool
+) -> None:
+    command, _ = scene.begin(512, moves_in=False)
+    assert scene.host.write(bytes(512)).status == 0
+    data = scene.submit()
+    stalled_early(scene)
+    more = scene.host.submit(OUT_EP, Direction.OUT, 64, bytes(64))  # than it has said: it passes
+    passed = scene.submit()
+    scene.say(RetSubmit(command.seqnum, 0, CBW.size))
+    scene.say(RetSubmit(data.seqnum, 0, 512))
+    if unlinks:  # then the host takes the stall for what it is
+        scene.host._seqnum += 1
+        given_up = CmdUnlink(scene.host._seqnum, DEVID, more)
+        scene.host._stream.sendall(scene.host._wire.send(given_up))
+        scene.say(RetUnlink(scene.unlink().seqnum, ECONNRESET))
+        assert scene.host.read(13).status == EPIPE
+        return
+    scene.say(RetSubmit(passed.seqnum, 0, 64))
+    assert scene.host.ask(more).status == 0
+    end_with_a_status(scene)
+
+
 def test_a_stall_of_the_data_reaches_the_host_in_its_place(scene: Scene) -> None:
     _, [data, csw] = scene.begin(2048, moves_in=True)
     scene.say(RetSubmit(data.seqnum, EPIPE, 512, data=bytes(512)))
