@@ -25,7 +25,9 @@ from tests.unit.pump.relay.host import CLEAR_IN, SET_CONFIGURATION, Host, relaye
 
 pytestmark = pytest.mark.skipif(native_module() is None, reason=f"the native pump {why_not()}")
 
-ECONNRESET, EPIPE, EPROTO = -104, -32, -71
+ECONNRESET, EPIPE, EPROTO, EMSGSIZE, ENOMEM = -104, -32, -71, -90, -12
+RELAY_URBS = 2048
+MAX_TRANSFER_BYTES = 16 * 1024 * 1024
 SET_INTERFACE = bytes.fromhex("010b010000000000")
 
 
@@ -267,6 +269,44 @@ def test_a_stall_of_the_data_reaches_the_host_in_its_place(scene: Scene) -> None
     asked = scene.host.submit(IN_EP, Direction.IN, 13)
     scene.say(RetSubmit(scene.submit().seqnum, 0, 13, data=status(failed=True)))
     assert scene.host.ask(asked).data == status(failed=True)
+
+
+def test_the_kernels_unlinks_pass_when_there_is_no_place_for_urbs(scene: Scene) -> None:
+    host = scene.host
+    asked = {host.submit(3, Direction.IN, 8): scene.submit() for _ in range(RELAY_URBS // 2)}
+    assert host.ask(host.submit(3, Direction.IN, 8)).status == ENOMEM
+    refused = host.ask(host.submit(4, Direction.OUT, 100000, bytes(100000)))
+    assert (refused.status, refused.actual_length) == (ENOMEM, 0)
+    unlinks = {}
+    for seqnum, urb in asked.items():
+        host._seqnum += 1
+        host._stream.sendall(host._wire.send(CmdUnlink(host._seqnum, DEVID, seqnum)))
+        unlinks[host._seqnum] = scene.unlink()
+        assert unlinks[host._seqnum].unlink_seqnum == urb.seqnum
+    for seqnum, unlink in unlinks.items():
+        scene.say(RetUnlink(unlink.seqnum, ECONNRESET))
+        assert host.answer(seqnum) == RetUnlink(seqnum, ECONNRESET)
+    again = host.submit(4, Direction.OUT, 2, b"in")  # and it is in step
+    urb = scene.submit()
+    assert urb.data == b"in"
+    scene.say(RetSubmit(urb.seqnum, 0, 2))
+    assert host.ask(again).status == 0
+
+
+@pytest.mark.parametrize("direction", [Direction.IN, Direction.OUT])
+def test_a_urb_that_is_too_long_is_refused(scene: Scene, direction: Direction) -> None:
+    """`CmdSubmit` does not know such lengths: what is said is made by hand."""
+    length = MAX_TRANSFER_BYTES + 512
+    message = bytearray(build(CmdSubmit(5000, DEVID, direction, 3)))
+    message[24:28] = length.to_bytes(4, "big")
+    host = scene.host
+    host._wire.send(CmdSubmit(5000, DEVID, direction, 3))
+    host._stream.sendall(message + bytes(length if direction is Direction.OUT else 0))
+    refused = host.ask(5000)
+    assert (refused.status, refused.actual_length) == (EMSGSIZE, 0)
+    asked = host.submit(4, Direction.IN, 64)
+    scene.say(RetSubmit(scene.submit().seqnum, 0, 2, data=b"in"))
+    assert host.ask(asked).data == b"in"
 
 
 @pytest.mark.parametrize(
