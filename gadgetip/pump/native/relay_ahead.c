@@ -178,7 +178,10 @@ bool storage_step(struct relay *relay, struct storage *storage)
         if (!storage->status_seen && !storage->in_failed && storage->is_ahead) {
             relay_tell(relay, RELAY_EVENT_SILENT, storage->setting.in | 0x80, 0);
             storage->is_patient = true;
-            storage->wants_status = true;
+            if (storage->status_lost) /* the device has none left: the host is to reset at once */
+                storage->in_error = STATUS_PROTOCOL;
+            else
+                storage->wants_status = true;
         }
     }
     if (storage->in_error && !storage->ahead.count && !storage->unlinks) {

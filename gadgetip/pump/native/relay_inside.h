@@ -35,6 +35,7 @@
 #define STATUS_STALL (-32)     /* EPIPE */
 #define STATUS_NO_MEMORY (-12)
 #define STATUS_TOO_LONG (-90) /* EMSGSIZE */
+#define STATUS_PROTOCOL (-71)
 #define STATUS_OVERFLOW (-75)
 #define STATUS_SHORT (-121) /* EREMOTEIO: a short packet, and URB_SHORT_NOT_OK */
 #define STATUS_SHUTDOWN (-108)

@@ -46,6 +46,7 @@ struct storage {
     bool out_failed;
     bool status_stalled; /* the fate of the data will tell what that means */
     bool is_overdue;     /* the CSW that was asked for ahead is being taken back */
+    bool status_lost;    /* it crossed that, and the server keeps it */
     int64_t watch_at;    /* when it will be overdue, 0: never */
 
     struct urb_list ahead, posted, waiting;

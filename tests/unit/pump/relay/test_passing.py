@@ -21,7 +21,7 @@ from gadgetip.wire import (
     build,
 )
 from tests.unit.pump.relay.device import CBW, DEVID, IN_EP, OUT_EP
-from tests.unit.pump.relay.host import CLEAR_IN, SET_CONFIGURATION, Host, relayed
+from tests.unit.pump.relay.host import CLEAR_IN, RESET, SET_CONFIGURATION, Host, relayed
 
 pytestmark = pytest.mark.skipif(native_module() is None, reason=f"the native pump {why_not()}")
 
@@ -68,8 +68,13 @@ class Scene:
         self.say(RetSubmit(self.submit().seqnum, 0, 0))
         assert self.host.ask(asked).status == 0
 
-    def begin(self, length: int, *, moves_in: bool) -> tuple[CmdSubmit, list[CmdSubmit]]:
-        """A command of the host's: the CBW as the server gets it, and what was asked ahead."""
+    def begin(
+        self, length: int, *, moves_in: bool, patient: bool = False
+    ) -> tuple[CmdSubmit, list[CmdSubmit]]:
+        """A command of the host's: the CBW as the server gets it, and what was asked ahead.
+
+        Of a device that is `patient` the CSW is not asked for yet.
+        """
         flags = 0x80 if moves_in else 0
         sent = self.host.submit(
             OUT_EP,
@@ -79,7 +84,7 @@ class Scene:
         )
         assert self.host.ask(sent).actual_length == CBW.size
         command = self.submit()
-        ahead = [self.submit() for _ in range((length > 0) + 1)] if moves_in else []
+        ahead = [self.submit() for _ in range((length > 0) + (not patient))] if moves_in else []
         return command, ahead
 
 
@@ -307,6 +312,27 @@ def test_a_urb_that_is_too_long_is_refused(scene: Scene, direction: Direction) -
     asked = host.submit(4, Direction.IN, 64)
     scene.say(RetSubmit(scene.submit().seqnum, 0, 2, data=b"in"))
     assert host.ask(asked).data == b"in"
+
+
+def test_a_status_that_crossed_the_unlink_of_its_overdue_urb_is_an_error(scene: Scene) -> None:
+    """Linux's stub drops what a URB brought while it was being unlinked, and says 0."""
+    command, [data, csw] = scene.begin(512, moves_in=True)
+    scene.say(RetSubmit(command.seqnum, 0, CBW.size))
+    scene.say(RetSubmit(data.seqnum, 0, 512, data=bytes(512)))
+    assert scene.host.read(512).data == bytes(512)
+    waiting = scene.host.submit(IN_EP, Direction.IN, 13)
+    unlink = scene.unlink()
+    assert unlink.unlink_seqnum == csw.seqnum
+    scene.say(RetUnlink(unlink.seqnum, 0))
+    assert scene.host.ask(waiting).status == EPROTO
+    scene.configure(RESET)  # it asked for nothing more, and the next command is ahead again
+    _, [data] = scene.begin(512, moves_in=True, patient=True)
+    scene.say(RetSubmit(data.seqnum, 0, 512, data=bytes(512)))
+    again = scene.submit()
+    assert (again.ep, again.transfer_buffer_length) == (IN_EP, 512)
+    assert scene.host.read(512).data == bytes(512)
+    scene.say(RetSubmit(again.seqnum, 0, 13, data=status()))
+    assert scene.host.read(13).data == status()
 
 
 @pytest.mark.parametrize(
