@@ -29,6 +29,7 @@
 #define CBW_BYTES 31u
 #define CSW_BYTES 13u
 #define WATCH_NS 1500000000LL
+#define SETTLE_NS 5000000000LL /* for the server to answer what the relay unlinks and clears */
 
 /* Linux's numbers, which USB/IP carries over the wire whatever the machine. */
 #define STATUS_UNLINKED (-104) /* ECONNRESET */

@@ -148,8 +148,10 @@ static bool unlinked(struct relay *relay, struct wire_header *ret)
     if (unlink->kind == URB_UNLINK) {
         struct storage *storage = storage_of(relay, unlink);
 
-        if (storage != NULL)
+        if (storage != NULL) {
             storage->unlinks--;
+            storage_settles(storage);
+        }
         if (storage != NULL && target != NULL &&
             (target->kind == URB_AHEAD || target->kind == URB_POSTED)) {
             storage_was_unlinked(relay, storage, target, ret->status);

@@ -320,6 +320,7 @@ void storage_was_unlinked(struct relay *relay, struct storage *storage, struct r
 void storage_was_cleared(struct storage *storage, struct relay_urb *urb)
 {
     storage->clears--;
+    storage_settles(storage);
     if (urb->is_in)
         storage->wants_status = storage->is_ahead && !storage->status_seen;
 }

@@ -1,8 +1,11 @@
 """What the relay passes on, and what it keeps from either side; the server is the test."""
 
+import errno
 import socket
 import struct
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -27,6 +30,7 @@ pytestmark = pytest.mark.skipif(native_module() is None, reason=f"the native pum
 
 ECONNRESET, EPIPE, EPROTO, EMSGSIZE, ENOMEM = -104, -32, -71, -90, -12
 RELAY_URBS = 2048
+SETTLE_S = 5.0
 MAX_TRANSFER_BYTES = 16 * 1024 * 1024
 SET_INTERFACE = bytes.fromhex("010b010000000000")
 
@@ -88,12 +92,18 @@ class Scene:
         return command, ahead
 
 
-@pytest.fixture
-def scene() -> Iterator[Scene]:
+@contextmanager
+def staged() -> Iterator[Scene]:
     ours, theirs = socket.socketpair()
     with ours, theirs, relayed(ours) as (kernels, relay):
         it = Scene(Host(kernels), relay, theirs)
         it.configure()
+        yield it
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    with staged() as it:
         yield it
 
 
@@ -353,3 +363,33 @@ def test_more_than_was_asked_for_ends_it(scene: Scene) -> None:
     scene.host.submit(4, Direction.IN, 64)
     scene.say(RetSubmit(scene.submit().seqnum, 0, 65, data=bytes(65)))
     assert scene.host.ended()
+
+
+def test_a_server_that_leaves_the_relays_own_requests_unanswered_is_given_up() -> None:
+    """An unlink at one server, the clearing of a halt at another; a third has answered all."""
+    with staged() as silent, staged() as slow, staged() as sound:
+        _, ahead = sound.begin(512, moves_in=True)
+        waiting = sound.host.submit(0, Direction.OUT, 0, setup=CLEAR_IN)
+        for _ in ahead:
+            sound.say(RetUnlink(sound.unlink().seqnum, ECONNRESET))
+        hosts_own = sound.submit()
+        _, ahead = silent.begin(512, moves_in=True)
+        began = time.monotonic()
+        silent.host.submit(0, Direction.OUT, 0, setup=CLEAR_IN)
+        unlinked = [silent.unlink() for _ in ahead]
+        command, _ = slow.begin(512, moves_in=False)
+        slow.say(RetSubmit(command.seqnum, 0, CBW.size))
+        assert slow.host.write(bytes(512)).status == 0
+        data = slow.submit()
+        stalled_early(slow)
+        slow.say(RetSubmit(data.seqnum, 0, 512))
+        clear = slow.submit()
+        assert (clear.ep, clear.setup) == (0, CLEAR_IN)
+        assert [each.unlink_seqnum for each in unlinked] == [each.seqnum for each in ahead[::-1]]
+        for each in (silent, slow):
+            assert each.host.ended()
+            assert time.monotonic() - began >= SETTLE_S
+            ended = each.relay.ended()  # type: ignore[attr-defined]
+            assert ended == (RelayEnd.SERVER_FAILED, errno.ETIMEDOUT)
+        sound.say(RetSubmit(hosts_own.seqnum, 0, 0))
+        assert sound.host.ask(waiting).status == 0
