@@ -58,6 +58,7 @@ def test_version(gadgetip: Command) -> None:
 
 
 def test_version_where_libaio_is_missing() -> None:
+    """Attaching is what needs it, not knowing which pump is in."""
     program = (
         "import sys; sys.modules['libaio'] = None\n"
         "sys.argv = ['gadgetip', '--version']\n"
@@ -65,8 +66,7 @@ def test_version_where_libaio_is_missing() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
     assert run.returncode == 0
-    assert run.stdout.decode().startswith(f"gadgetip {__version__} (no pump: ")
-    assert b"libaio" in run.stdout
+    assert run.stdout.decode() == f"gadgetip {__version__} ({pump_in()})\n"
 
 
 @pytest.mark.parametrize(
