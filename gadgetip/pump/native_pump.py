@@ -74,7 +74,7 @@ class NativePump(ShaperPump):
 
     def _count(self) -> None:
         for lane in self._lanes.values():
-            assert lane.unconfirmed >= 0  # which brings the statistics up to date
+            lane.count()
 
     async def stop(self, interfaces: Collection[int] | None = None) -> None:
         """Cancel what is in flight on both sides, await each answer, and close the files."""
@@ -85,7 +85,9 @@ class NativePump(ShaperPump):
     async def control(self, setup: SetupPacket, data: bytes = b"") -> bytes:
         """Carry one control request to the device, in the host's order."""
         self._show_reports()
-        return await super().control(setup, data)
+        answer = await super().control(setup, data)
+        self._show_reports()  # what came before the answer was of the time before it
+        return answer
 
     def suspend(self) -> None:
         """Keep the host waiting: the link is lost, and may come back (`resume`)."""

@@ -68,7 +68,7 @@ static void write_arrived(struct lane *lane)
         struct request *request = request_queue(lane->engine, lane->in.file, span);
 
         if (request == NULL) {
-            lane_park(lane, true); /* Python's shaper fails in a way that is told */
+            engine_end(lane->engine, ENDING_ERRNO, ENOBUFS, NULL); /* its data is lost: be it told */
             return;
         }
         request->lane = lane;

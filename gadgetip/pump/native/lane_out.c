@@ -9,6 +9,7 @@
 
 #include <errno.h>
 
+
 /* Reads are queued by the dozen, as long as enough of them wait for the host. */
 static bool is_worth_filling(const struct lane *lane)
 {
@@ -65,15 +66,16 @@ static struct span next_urb(struct out_lane *out, uint32_t packet, uint32_t *ent
     return data;
 }
 
-/* Whether to wait for more to go with what has arrived: while the device has enough to do, and the
- * host's transfer has not ended, for all that one can see. */
+/* Whether to wait for more to go with what has arrived: while data streams, for a moment, and where
+ * the host's transfer has not ended, for all that one can see. */
 static bool is_worth_waiting(const struct lane *lane)
 {
     const struct out_lane *out = &lane->u.o;
     const struct span *last = &out->arrived[(out->first + out->count - 1) % out->capacity];
 
-    return !out->ends_short && lane->out.in_flight >= 2 &&
-           out->arrived_bytes < out->merge_bytes / 4 && last->length == lane->out.host_packet;
+    return !out->ends_short && out->entries_out >= lane->out.window / 4 &&
+           out->arrived_bytes < out->merge_bytes / 4 && last->length == lane->out.host_packet &&
+           lane->engine->bursts - out->waits_since < LONGEST_WAIT;
 }
 
 void out_lane_flush(struct lane *lane)
@@ -86,8 +88,10 @@ void out_lane_flush(struct lane *lane)
         struct urb *urb = urb_submit(lane->engine, lane->out.ep, WIRE_OUT, span.length,
                                      lane->out.interval, NULL, span);
 
-        if (urb == NULL)
+        if (urb == NULL) {
+            engine_end(lane->engine, ENDING_ERRNO, ENOBUFS, NULL);
             return;
+        }
         urb->lane = lane;
         urb->entries = entries;
         urb->size = span.length;
@@ -95,6 +99,8 @@ void out_lane_flush(struct lane *lane)
         out->bytes_out += span.length;
         lane->out.in_flight++;
     }
+    if (lane->state == LANE_LENT && out->count != 0)
+        lane->engine->is_holding = true;
 }
 
 void out_lane_lent(struct lane *lane)
@@ -117,6 +123,8 @@ void out_lane_completed(struct lane *lane, struct request *request)
         return;
     }
     length = (uint32_t)request->result;
+    if (out->count == 0)
+        out->waits_since = lane->engine->bursts;
     if (!out->ends_short || length != 0)
         append(out, span_share(&request->span, 0, length));
     if (out->ends_short && length < lane->out.bytes && length % lane->out.device_packet == 0)
@@ -142,5 +150,5 @@ void out_lane_returned(struct lane *lane, struct urb *urb)
     urb_free(lane->engine, urb);
     fill(lane);
     if (out->count != 0)
-        lane_mark_dirty(lane);
+        lane_mark_dirty(lane); /* it may be worth a URB now */
 }
