@@ -203,6 +203,12 @@ bench-supervisor: setup kernel  ## Measure from `gadgetip run` to enumerated, fr
 	$(MACHINE) run --limit $(PERFORMANCE_LIMIT) --memory $(MEMORY) -- \
 		python -m tests.performance.supervised
 
+LASTING_SECONDS ?= 3600
+
+bench-lasting: setup kernel  ## An hour through one attachment: is memory flat, does speed drift
+	$(MACHINE) run --limit $(ENDURANCE_LIMIT) --memory $(MEMORY) -- \
+		python -m tests.performance.lasting --seconds $(LASTING_SECONDS)
+
 bench-audio: setup kernel  ## Play sound through each stub and count underruns
 	$(MACHINE) run --limit $(PERFORMANCE_LIMIT) --memory $(MEMORY) --qemu $(AUDIO) -- \
 		python -m tests.performance.stubs --audio --rounds 2
