@@ -1,9 +1,9 @@
 """`make bench-lasting`: as much as an hour allows, through one attachment.
 
-Data is written to the disk, read back and compared, without a pause, at no distance. A line a minute
-says what moved and what the worker's memory is; memory that grows and a speed that drifts show
-there. Ends with the growth of the resident memory from the second minute to the last, in KiB, and
-the ratio of the speeds of the last quarter to that of the first.
+Data is written to the disk, read back and compared, without a pause, at no distance. A line a
+minute says what moved and what the worker's memory is; memory that grows and a speed that drifts
+show there. Ends with the growth of the resident memory from the second minute to the last, in KiB,
+and the ratio of the speeds of the last quarter to that of the first.
 """
 
 import argparse
@@ -64,6 +64,7 @@ def main() -> None:
                 print(f"{moved / 1e6:.0f} MB, {rate:.2f} MB/s, {resident} KiB", file=sys.stderr)
             os.close(disk)
     rates = [minute["mb_per_s"] for minute in minutes]
+    resident_then = [minute["resident_kib"] for minute in minutes]
     quarter = max(1, len(rates) // 4)
     result = {
         "minutes": minutes,
