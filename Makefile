@@ -176,7 +176,7 @@ hostile: setup kernel  ## Every device and server that means harm, not the CI's 
 	$(MACHINE) run --limit $(ENDURANCE_LIMIT) --memory $(MEMORY) -- env GADGETIP_HOSTILE=all \
 		python -m pytest -p no:cacheprovider tests/system/test_hostile.py
 
-.PHONY: fuzz fuzz-quick million soak soak-sessions bench-stubs bench-supervisor bench-audio cycles hostile
+.PHONY: fuzz fuzz-quick million soak soak-sessions bench-stubs bench-supervisor bench-lasting bench-audio cycles hostile
 fuzz-quick: setup  ## A minute of fuzzing, as a part of `make test`
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_QUICK_SECONDS)
 
