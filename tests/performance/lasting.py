@@ -59,7 +59,7 @@ def main() -> None:
             while (began := time.monotonic()) < end:
                 moved = carry(disk, min(end, began + MINUTE_S))
                 rate = moved / (time.monotonic() - began) / 1e6
-                resident = resident_kib(attachment.worker)
+                resident = resident_kib(attachment.worker())
                 minutes.append({"mb": moved / 1e6, "mb_per_s": rate, "resident_kib": resident})
                 print(f"{moved / 1e6:.0f} MB, {rate:.2f} MB/s, {resident} KiB", file=sys.stderr)
             os.close(disk)
@@ -69,8 +69,7 @@ def main() -> None:
     result = {
         "minutes": minutes,
         "moved_mb": sum(minute["mb"] for minute in minutes),
-        "grown_kib": minutes[-1]["resident_kib"]
-        - minutes[min(1, len(minutes) - 1)]["resident_kib"],
+        "grown_kib": resident_then[-1] - resident_then[min(1, len(minutes) - 1)],
         "drift": statistics.median(rates[-quarter:]) / statistics.median(rates[:quarter]),
     }
     (Path(os.environ["GADGETIP_RESULTS"]) / "lasting.json").write_text(json.dumps(result, indent=2))
