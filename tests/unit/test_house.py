@@ -40,8 +40,10 @@ ROOMS: dict[str, frozenset[str]] = {
         }
     ),
     "diagnosis": frozenset({"errors", "link", "remote", "gadget", "vhci", "server", "service"}),
+    "appliance": frozenset({"errors", "strict_toml", "service", "supervisor", "diagnosis"}),
     "cli": frozenset(
         {
+            "appliance",
             "diagnosis",
             "errors",
             "usb",
@@ -63,6 +65,7 @@ ROOMS: dict[str, frozenset[str]] = {
 """Every room, and what it may import of ours."""
 
 PURE = (
+    "appliance/problem_text.py",
     "diagnosis/board.py",
     "diagnosis/client.py",
     "diagnosis/configuration.py",
@@ -113,6 +116,7 @@ PURE = (
     "server/sysfs_form.py",
     "server/admission.py",
     "supervisor/asking.py",
+    "supervisor/board_form.py",
     "supervisor/config_form.py",
     "supervisor/controllers.py",
     "supervisor/hook_queue.py",
