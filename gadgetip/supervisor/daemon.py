@@ -25,11 +25,12 @@ from gadgetip.service.control import ControlServer
 from gadgetip.service.file_lock import FileLockedError, opened_lock, take_lock
 from gadgetip.service.systemd import Notifier
 from gadgetip.strict_toml import load_document
+from gadgetip.supervisor.address import GROUP, SERVICE
 from gadgetip.supervisor.attachment_life import keep
 from gadgetip.supervisor.attachment_process import AttachmentProcess
 from gadgetip.supervisor.config import ConfiguredAttachment, Settings
 from gadgetip.supervisor.config_here import config_kind_here
-from gadgetip.supervisor.control_requests import GROUP, SERVICE, ControlRequests
+from gadgetip.supervisor.control_requests import ControlRequests
 from gadgetip.supervisor.controller_news import Announced, ControllerNews, controllers_now
 from gadgetip.supervisor.leash import Leash
 from gadgetip.supervisor.leftovers import clean_up

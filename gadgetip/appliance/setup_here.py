@@ -1,0 +1,110 @@
+"""Setting this machine up as a board, and taking that back."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from gadgetip.appliance.applying import ROOT, apply_changes, below
+from gadgetip.appliance.changes import Change, RemoveFile, WriteFile
+from gadgetip.appliance.setup_plan import (
+    CONFIGURATION,
+    MODULES,
+    RADIO,
+    FileChange,
+    SystemFacts,
+    Undoing,
+    plan_setup,
+    plan_undo,
+)
+from gadgetip.appliance.setup_record import MAX_BYTES, format_record, merge, parse_record
+from gadgetip.errors import GadgetipError
+
+RECORD = "/var/lib/gadgetip/setup.json"
+CONFIG_TXT = ("/boot/firmware/config.txt", "/boot/config.txt")
+RASPBERRY_PI_OS = ("/etc/rpi-issue",)
+"""What Raspberry Pi OS has and Debian on a Raspberry Pi has not; both say ID=debian where arm64."""
+MAX_FILE_BYTES = 1 << 20
+
+
+def gather(root: Path = ROOT) -> SystemFacts:
+    """The system as it is; raises `GadgetipError` for a file that cannot be read."""
+    config_txt = next((path for path in CONFIG_TXT if below(root, path).is_file()), None)
+    paths = [MODULES, CONFIGURATION, RADIO, *([config_txt] if config_txt else [])]
+    return SystemFacts(
+        raspberry_pi_os=any(below(root, path).exists() for path in RASPBERRY_PI_OS),
+        config_txt=config_txt,
+        network_manager=below(root, RADIO).parent.is_dir(),
+        files=_contents(root, paths),
+    )
+
+
+def planned(root: Path = ROOT) -> tuple[FileChange, ...]:
+    """What `set_up` would change."""
+    return plan_setup(gather(root))
+
+
+def set_up(changes: tuple[FileChange, ...], root: Path = ROOT) -> None:
+    """Write down what is changed, and change it; raises `GadgetipError` where that fails."""
+    if not changes:
+        return
+    record = format_record(merge(recorded(root), changes))
+    # The record first, and nothing without it.
+    for each in (
+        [WriteFile(RECORD, record)],
+        [WriteFile(change.path, change.after) for change in changes],
+    ):
+        _apply(each, root)
+
+
+def planned_undo(root: Path = ROOT) -> tuple[Undoing, ...]:
+    """What `undo` would do; raises `GadgetipError` where there is nothing to take back."""
+    done = recorded(root)
+    if not done:
+        raise GadgetipError(f"there is nothing to undo: {RECORD} is not there")
+    return plan_undo(done, _contents(root, [change.path for change in done]))
+
+
+def undo(undoings: tuple[Undoing, ...], root: Path = ROOT) -> None:
+    """Take changes back, and forget them; raises `GadgetipError` where that fails."""
+    changes: list[Change] = []
+    for each in undoings:
+        if each.after != each.now:
+            back = each.after
+            changes.append(RemoveFile(each.path) if back is None else WriteFile(each.path, back))
+    _apply(changes, root)
+    _apply([RemoveFile(RECORD)], root)
+
+
+def recorded(root: Path = ROOT) -> tuple[FileChange, ...]:
+    """What earlier calls have changed; raises `GadgetipError` for a record that is damaged."""
+    data = _contents(root, [RECORD], MAX_BYTES).get(RECORD)
+    if data is None:
+        return ()
+    changes = parse_record(data)
+    if changes is None:
+        raise GadgetipError(
+            f"{RECORD} cannot be understood: move it away; its changes are taken back by hand then"
+        )
+    return changes
+
+
+def _apply(changes: Iterable[Change], root: Path) -> None:
+    failed = apply_changes(changes, root)
+    if failed:
+        raise GadgetipError("; ".join(failed))
+
+
+def _contents(root: Path, paths: list[str], most: int = MAX_FILE_BYTES) -> dict[str, bytes]:
+    """The content of each file that is there; one that cannot be read must not be written over."""
+    found = {}
+    for path in paths:
+        try:
+            with below(root, path).open("rb") as file:
+                data = file.read(most + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise GadgetipError(f"{path}: {error.strerror}: try again with sudo") from None
+        if len(data) > most:
+            raise GadgetipError(f"{path} has more than {most} bytes: it is not what it should be")
+        found[path] = data
+    return found
