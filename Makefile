@@ -19,7 +19,7 @@ MACHINE := $(BIN)/python -m tests.machine
 PACKAGES := \
 	python3 python3-venv ca-certificates \
 	qemu-system-x86 busybox-static file kmod udev util-linux xz-utils \
-	gcc make systemd \
+	gcc libc6-dev python3-dev cppcheck make systemd \
 	usbip usbutils fio alsa-utils dosfstools e2fsprogs fdisk iproute2 procps libaio1 libusb-1.0-0
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
@@ -48,9 +48,11 @@ AUDIO := "-audiodev none,id=silence -device usb-audio,bus=benchusb.0,audiodev=si
 	bench-up bench-exec bench-shell bench-log bench-down clean
 
 help:  ## List what there is
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
-setup: packages $(STAMP)  ## Install what is missing: Debian packages, Python environment
+include native.mk
+
+setup: packages $(STAMP) $(NATIVE)  ## Install what is missing, and build the native pump
 
 packages:
 	@missing=(); \
@@ -64,12 +66,13 @@ packages:
 		$(APT) install --no-install-recommends "$${missing[@]}"; \
 	fi
 
+# The native pump has a rule of its own, so that it is built again when its sources change.
 $(STAMP): pyproject.toml constraints.txt | packages
 	@echo "setup: the Python environment in $(VENV)"
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		--build-constraint constraints.txt --editable . --group dev
+	@GADGETIP_NATIVE=skip $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints.txt --build-constraint constraints.txt --editable . --group dev
 	@touch $@
 
 kernel: setup  ## Have Debian's kernel for the bench in the cache, and GadgetFS rebuilt for it
@@ -86,6 +89,7 @@ check: setup  ## Style, types and dependencies
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/deptry .
+	@$(MAKE) native-check
 
 format: setup  ## Put the sources into the form that `check` wants
 	$(BIN)/ruff check --fix
@@ -209,4 +213,4 @@ bench-down:  ## End it
 
 clean:  ## Remove what was built; the downloads in ~/.cache/gadgetip stay
 	@[ ! -x $(BIN)/python ] || $(MACHINE) down
-	rm -rf build $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build $(VENV) $(NATIVE) *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -96,12 +96,29 @@ class CommandTable(click.Group):
         return command
 
 
+def _say_version(context: click.Context, *, asked: bool) -> None:
+    """Print the version and end."""
+    if not asked or context.resilient_parsing:
+        return
+    from gadgetip.diagnosis.which_pump import which_pump  # noqa: PLC0415 (as commands are)
+
+    click.echo(safe(f"gadgetip {__version__} ({which_pump()})"))
+    context.exit()
+
+
 @click.group(
     cls=CommandTable,
     epilog=EPILOG,
     context_settings={"help_option_names": list(HELP), "max_content_width": 100},
 )
-@click.version_option(__version__, prog_name="gadgetip")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, asked: _say_version(context, asked=asked),
+    help="Say which version this is, and which pump is in.",
+)
 @common_options
 def cli(output: Output) -> None:
     """Make a USB device that is plugged into another machine a real USB device here.

@@ -105,6 +105,8 @@ class MachineFacts:
     memory_available_kib: int | None = None
     libaio: str = ""
     """Why the library libaio cannot be used; empty if it can."""
+    native_pump: str = ""
+    """Why the native pump cannot be used ("is not built"); empty if it can."""
 
 
 @dataclass(frozen=True, slots=True)

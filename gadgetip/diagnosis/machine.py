@@ -29,6 +29,8 @@ def judge_machine(facts: MachineFacts, *, asks_servers: bool) -> list[Finding]:
         _judge_memory(findings, facts.memory_available_kib)
     if asks_servers:
         judge_libaio(findings, facts.libaio)
+        if not facts.libaio:  # which every pump needs
+            _judge_pump(findings, facts.native_pump)
         _judge_configuration(findings, facts.configuration)
         for server in facts.servers:
             judge_server_answer(findings, server)
@@ -133,6 +135,17 @@ def judge_libaio(findings: Findings, missing: str) -> None:
         )
     else:
         findings.ok("libaio", "there")
+
+
+def _judge_pump(findings: Findings, why_not_native: str) -> None:
+    if why_not_native:
+        findings.note(
+            "pump",
+            f"the native pump {why_not_native}: the Python pump works as well, and is slower",
+            "apt install gcc python3-dev, and install gadgetip again (docs/native-pump.md)",
+        )
+    else:
+        findings.ok("pump", "the native one is in")
 
 
 def judge_server_answer(findings: Findings, server: ServerFacts) -> None:

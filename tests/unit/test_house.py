@@ -39,7 +39,9 @@ ROOMS: dict[str, frozenset[str]] = {
             "service",
         }
     ),
-    "diagnosis": frozenset({"errors", "link", "remote", "gadget", "vhci", "server", "service"}),
+    "diagnosis": frozenset(
+        {"errors", "link", "pump", "remote", "gadget", "vhci", "server", "service"}
+    ),
     "appliance": frozenset({"errors", "strict_toml", "service", "supervisor", "diagnosis"}),
     "cli": frozenset(
         {

@@ -1,6 +1,8 @@
 """Help, usage, and where every error ends."""
 
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 
 import click
@@ -19,6 +21,7 @@ from gadgetip.errors import (
     RemoteProtocolError,
     UsageError,
 )
+from gadgetip.pump.native_module import pump_in
 
 from .running import Command
 
@@ -51,7 +54,19 @@ def test_every_command_goes_by_the_name_that_it_is_called_by() -> None:
 def test_version(gadgetip: Command) -> None:
     run = gadgetip("--version")
     assert run.status == 0
-    assert __version__ in run.out
+    assert run.out == f"gadgetip {__version__} ({pump_in()})\n"
+
+
+def test_version_where_libaio_is_missing() -> None:
+    program = (
+        "import sys; sys.modules['libaio'] = None\n"
+        "sys.argv = ['gadgetip', '--version']\n"
+        "from gadgetip.cli import main; main()\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
+    assert run.returncode == 0
+    assert run.stdout.decode().startswith(f"gadgetip {__version__} (no pump: ")
+    assert b"libaio" in run.stdout
 
 
 @pytest.mark.parametrize(

@@ -282,6 +282,21 @@ def test_servers(server: ServerFacts, state: State) -> None:
     assert of(findings, "server h").state is state
 
 
+def test_which_pump_is_in() -> None:
+    found = of(judge_machine(MACHINE, asks_servers=True), "pump")
+    assert (found.state, found.found) == (State.OK, "the native one is in")
+    without = replace(MACHINE, native_pump="is not built")
+    found = of(judge_machine(without, asks_servers=True), "pump")
+    assert found.state is State.NOTE
+    assert "the native pump is not built" in found.found
+    assert "python3-dev" in found.remedy
+
+
+def test_no_pump_is_in_where_libaio_is_missing() -> None:
+    findings = judge_machine(replace(MACHINE, libaio="missing"), asks_servers=True)
+    assert "pump" not in {finding.subject for finding in findings}
+
+
 def test_no_server_is_asked_about_on_a_server() -> None:
     broken = replace(MACHINE, libaio="missing")
     assert worst(judge_machine(broken, asks_servers=False)) is State.OK
