@@ -75,6 +75,7 @@ PURE = (
     "appliance/selftest.py",
     "appliance/setup_plan.py",
     "appliance/setup_record.py",
+    "appliance/slots.py",
     "appliance/striking_out.py",
     "appliance/wifi.py",
     "diagnosis/board.py",
