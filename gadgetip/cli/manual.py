@@ -38,7 +38,9 @@ def pages() -> dict[str, str]:
 def _walk(
     command: click.Command, words: tuple[str, ...], parent: click.Context | None
 ) -> Iterator[tuple[str, str]]:
-    context = click.Context(command, info_name=words[-1], parent=parent)
+    # With the command's own settings: click keeps what it makes of them (-h) with the command.
+    settings = command.context_settings
+    context = click.Context(command, info_name=words[-1], parent=parent, **settings)
     names = []
     if isinstance(command, click.Group):
         for name in command.list_commands(context):

@@ -38,7 +38,7 @@ def commands() -> dict[str, click.Command]:
 
     def walk(name: str, command: click.Command, parent: click.Context | None) -> None:
         found[name] = command
-        context = click.Context(command, info_name=name, parent=parent)
+        context = click.Context(command, info_name=name, parent=parent, **command.context_settings)
         if isinstance(command, click.Group):
             for inner_name in command.list_commands(context):
                 inner = command.get_command(context, inner_name)
@@ -53,6 +53,11 @@ def commands() -> dict[str, click.Command]:
 FOUND = commands()
 
 
+def test_making_them_changes_no_command() -> None:
+    assert pages() == PAGES
+    assert "\\fB\\-h, \\-\\-help\\fR" in PAGES["gadgetip.1"]
+
+
 def test_every_command_has_a_page() -> None:
     assert PAGES.keys() == {f"{name}.1" for name in FOUND}
     assert {f"gadgetip-{name}.1" for name in COMMANDS} < PAGES.keys()
@@ -64,7 +69,7 @@ def test_every_command_has_a_page() -> None:
 def test_a_page_has_what_the_help_has(name: str) -> None:
     command, text = FOUND[name], plain(PAGES[f"{name}.1"])
     words = " ".join(text.split())
-    context = click.Context(command, info_name=name)
+    context = click.Context(command, info_name=name, **command.context_settings)
     for parameter in command.params:
         record = parameter.get_help_record(context)
         if isinstance(parameter, click.Option) and record is not None:
