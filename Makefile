@@ -20,7 +20,7 @@ PACKAGES := \
 	python3 python3-venv ca-certificates \
 	qemu-system-x86 busybox-static file kmod udev util-linux xz-utils \
 	gcc libc6-dev python3-dev cppcheck make systemd \
-	usbip usbutils fio alsa-utils dosfstools e2fsprogs fdisk iproute2 procps libaio1 libusb-1.0-0
+	usbip usbutils fio strace alsa-utils dosfstools e2fsprogs fdisk iproute2 procps libaio1 libusb-1.0-0
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=300 \
@@ -29,7 +29,13 @@ APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::T
 # A hung machine says where, and ends, after so many seconds.
 SYSTEM_LIMIT ?= 3600
 DEMO_LIMIT ?= 600
-PERFORMANCE_LIMIT ?= 1500
+PERFORMANCE_LIMIT ?= 3600
+ROUNDS ?=
+ROUND_TRIPS ?=
+WORKS ?=
+PATHS ?=
+WORK_SECONDS ?=
+PUBLISH ?=
 ENDURANCE_LIMIT ?= 5400
 USBTEST_LIMIT ?= 10800
 USBTEST_ITERATIONS ?= 1000
@@ -136,8 +142,16 @@ test: setup kernel  ## check, unit, fuzz-quick, soak-quick, system: what has to 
 demo: setup kernel  ## See a device reborn, in a virtual machine
 	@$(MACHINE) run --limit $(DEMO_LIMIT) --memory $(MEMORY) -- python -m tests.demo
 
-bench: setup kernel  ## Measure, in a virtual machine
-	$(MACHINE) run --limit $(PERFORMANCE_LIMIT) --memory $(MEMORY) -- python -m tests.performance
+# ROUNDS=1 ROUND_TRIPS="0 10" WORKS="seqread rand4k" PATHS="direct vhci gadget-native" WORK_SECONDS=1
+# measure a part, which is published only with PUBLISH=yes.
+CHOSEN := $(strip $(ROUNDS)$(ROUND_TRIPS)$(WORKS)$(PATHS)$(WORK_SECONDS))
+bench: setup kernel  ## Measure, in a virtual machine; a whole run is written to docs/performance
+	rm -rf build/performance
+	$(MACHINE) run --limit $(PERFORMANCE_LIMIT) --memory $(MEMORY) --results build/performance -- \
+		python -m tests.performance $(if $(CHOSEN),,--count) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(ROUND_TRIPS),--round-trips "$(ROUND_TRIPS)") $(if $(WORKS),--works "$(WORKS)") \
+		$(if $(PATHS),--paths "$(PATHS)") $(if $(WORK_SECONDS),--seconds $(WORK_SECONDS))
+	$(if $(CHOSEN),$(if $(PUBLISH),,@: ))$(BIN)/python -m tests.performance.publish build/performance
 
 endurance: setup kernel  ## 256 MiB three times, a minute of fio, 20 kills: not in CI
 	$(MACHINE) run --limit $(ENDURANCE_LIMIT) --memory $(MEMORY) -- env GADGETIP_KILLS=20 \

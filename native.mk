@@ -20,15 +20,39 @@ NATIVE_WARNINGS := -Werror -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla 
 	-Wpointer-arith -Wwrite-strings -Wformat=2 -Wundef -Wnull-dereference -Wdouble-promotion \
 	-Wimplicit-fallthrough -Wlogical-op -Wduplicated-cond -Wduplicated-branches \
 	-Wjump-misses-init -Wfloat-equal
-MODULE_WARNINGS := -Wno-missing-prototypes # PyInit__native: the interpreter knows its name
+# Where Python.h is: the interpreter knows PyInit__native by its name, keeps functions as void
+# pointers, and takes constant strings without saying so.
+MODULE_WARNINGS := -Wno-missing-prototypes -Wno-pedantic -Wno-write-strings
 PYTHON_HEADERS = $(shell $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
 
 native-check: setup
 	@for source in $(filter %.c,$(NATIVE_SOURCES)); do \
 		echo "gcc -fanalyzer $$source"; \
 		gcc -std=gnu11 -O2 -D_GNU_SOURCE -DPy_LIMITED_API=0x030B0000 -isystem $(PYTHON_HEADERS) \
-			$(NATIVE_WARNINGS) $$(case $$source in *module.c) echo $(MODULE_WARNINGS);; esac) \
+			$(NATIVE_WARNINGS) $$(! grep -q Python.h $$source || echo $(MODULE_WARNINGS)) \
 			-fanalyzer -c -o /dev/null $$source; \
 	done
-	cppcheck --quiet --std=c11 --enable=warning,portability,performance --inline-suppr \
+	cppcheck --quiet --library=python --std=c11 --enable=warning,portability,performance --inline-suppr \
 		--error-exitcode=1 gadgetip/pump/native
+
+# Only here are cross compilers and emulators needed, which weigh more than all the rest.
+.PHONY: wheels
+wheels: PACKAGES += gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gnueabihf \
+	libc6-dev-armhf-cross qemu-user-static binutils
+wheels: setup  ## A wheel for each processor into dist/: x86-64, aarch64, ARMv7, ARMv6
+	@$(BIN)/python -m tests.native.wheels
+
+SANITIZE_OPTIONS ?=
+.PHONY: sanitize sanitize-threads
+sanitize: setup kernel  ## The native pump's tests under AddressSanitizer and UBSan: not in CI
+	@$(BIN)/python -m tests.native.sanitize address $(SANITIZE_OPTIONS)
+
+sanitize-threads: setup kernel  ## The same under ThreadSanitizer: not in CI
+	@$(BIN)/python -m tests.native.sanitize thread $(SANITIZE_OPTIONS)
+
+# libFuzzer is clang's.
+FUZZ_NATIVE_SECONDS ?= 300
+.PHONY: fuzz-native
+fuzz-native: PACKAGES += clang-14 libclang-rt-14-dev
+fuzz-native: setup  ## libFuzzer on the native pump's parser and engine: not in CI
+	@$(BIN)/python -m tests.native.fuzz --seconds $(FUZZ_NATIVE_SECONDS)

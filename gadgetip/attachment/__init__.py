@@ -16,18 +16,20 @@ if TYPE_CHECKING:
     from gadgetip.attachment.detaching import Attached, choose, detach, what_is_attached
     from gadgetip.attachment.gadget_sink import attach_to_gadget, plan_for, remove_leftovers
     from gadgetip.attachment.keeping import keep_attached
-    from gadgetip.attachment.listener import Bound, Imported, Listener, Traffic
+    from gadgetip.attachment.listener import Bound, Imported, Listener
     from gadgetip.attachment.running import Registration, Running, list_running
     from gadgetip.attachment.searching import PatientSearch, Search, search_once
+    from gadgetip.attachment.traffic import Traffic
     from gadgetip.attachment.vhci_sink import attach_to_vhci, stay_on_vhci
 
 _MODULES = {
     "detaching": ("Attached", "choose", "detach", "what_is_attached"),
     "gadget_sink": ("attach_to_gadget", "plan_for", "remove_leftovers"),
     "keeping": ("keep_attached",),
-    "listener": ("Bound", "Imported", "Listener", "Traffic"),
+    "listener": ("Bound", "Imported", "Listener"),
     "running": ("Registration", "Running", "list_running"),
     "searching": ("PatientSearch", "Search", "search_once"),
+    "traffic": ("Traffic",),
     "vhci_sink": ("attach_to_vhci", "stay_on_vhci"),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}

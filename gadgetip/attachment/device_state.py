@@ -24,7 +24,7 @@ from gadgetip.pump import (
     ControlTimeoutError,
     DeviceChangedError,
     EndpointRoute,
-    PythonPump,
+    ShaperPump,
     StallError,
     UrbStream,
 )
@@ -54,7 +54,7 @@ class DeviceState:
         plan: Plan,
         replica: Replica,
         urbs: UrbStream,
-        pump: PythonPump,
+        pump: ShaperPump,
         controller: ControllerState,
         *,
         said: Callable[[str], None],

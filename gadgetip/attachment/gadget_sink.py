@@ -13,13 +13,13 @@ import time
 from contextlib import ExitStack
 
 from gadgetip.attachment.channel import Message, Word
+from gadgetip.attachment.confinement import worker_uid
 from gadgetip.attachment.keeper import Keeper, WorkerProcess
 from gadgetip.attachment.listener import Bound, Listener
 from gadgetip.attachment.recalling import PAUSES_S, Recall
 from gadgetip.attachment.searching import Search, search_once
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
 from gadgetip.attachment.udc_lock import UdcLock
-from gadgetip.attachment.worker import worker_uid
 from gadgetip.errors import (
     DeviceUnpluggedError,
     GadgetipError,
@@ -43,7 +43,7 @@ from gadgetip.gadget.configfs import GADGET_PREFIX
 from gadgetip.link import HostAddress
 from gadgetip.matching import Wanted, facts_of_tree
 from gadgetip.profiles import GENERIC, Profile, ProfileChoice
-from gadgetip.pump import StallError
+from gadgetip.pump import PumpChoice, StallError, require_pump
 from gadgetip.remote import (
     ImportedDevice,
     forget_import,
@@ -65,17 +65,19 @@ def attach_to_gadget(
     profile_for: ProfileChoice,
     listener: Listener,
     search: Search = search_once,
+    pump: PumpChoice = PumpChoice.AUTO,
 ) -> None:
     """Rebuild a device on a controller and keep it until it ends.
 
     `profile_for` is asked when the device is known; the controller that this profile names is
     taken unless `udc_name` says another. `search` may wait for the device; the controller is ours
-    meanwhile.
+    meanwhile. `pump` carries the traffic.
     Returns when the user stopped it (SIGINT, SIGTERM). Every other end is an error:
     `DeviceUnpluggedError`, `LinkLostError`, `RefusedError`, `PrerequisiteError`, `GadgetipError`.
     """
     for each in STOP_SIGNALS:
         signal.signal(each, signal.default_int_handler)
+    require_pump(pump)
     _require_a_backend()
     with ExitStack() as claims:
         udc, lock = _claim(claims, udc_name)
@@ -111,7 +113,7 @@ def attach_to_gadget(
                     on_waiting=listener.waiting,
                 )
             bound = Bound(found, udc, plan)
-            _build_and_keep(BACKENDS[plan.backend](udc.name), bound, lock, listener, recall)
+            _build_and_keep(BACKENDS[plan.backend](udc.name), bound, lock, pump, listener, recall)
         finally:
             found.imported.close()
             if recall is not None:
@@ -191,13 +193,18 @@ def _choose_udc(name: str | None) -> Udc:
 
 
 def _build_and_keep(
-    backend: Backend, bound: Bound, lock: UdcLock, listener: Listener, recall: Recall | None
+    backend: Backend,
+    bound: Bound,
+    lock: UdcLock,
+    pump: PumpChoice,
+    listener: Listener,
+    recall: Recall | None,
 ) -> None:
     ending: Message | None = None
     worker: WorkerProcess | None = None
     try:
         replica = _build(backend, bound.plan)
-        worker = WorkerProcess(bound.found.imported, replica, bound.plan, lock.file)
+        worker = WorkerProcess(bound.found.imported, replica, bound.plan, lock.file, pump)
         keeper = Keeper(worker, listener, recall)
 
         def show() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from gadgetip.attachment.recorded_requests import RecordedRequests
 from gadgetip.gadget import Holdable, HoldPlan, PlannedConfiguration
-from gadgetip.pump import ControlTimeoutError, PythonPump, StallError, UrbStream
+from gadgetip.pump import ControlTimeoutError, ShaperPump, StallError, UrbStream
 from gadgetip.usb import (
     DescriptorType,
     Direction,
@@ -74,7 +74,7 @@ class HeldDevice:
         self,
         plan: HoldPlan,
         urbs: UrbStream,
-        pump: PythonPump,
+        pump: ShaperPump,
         *,
         control_limit_s: float,
         noticed: Callable[[str], None],

@@ -7,7 +7,6 @@ worker the stream.
 """
 
 import asyncio
-import contextlib
 import gc
 import json
 import os
@@ -15,10 +14,10 @@ import select
 import signal
 import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn
 
 from gadgetip.attachment.channel import Channel, Message, MessageError, Word, channel
+from gadgetip.attachment.confinement import let_go_of_all_but
 from gadgetip.attachment.listener import Listener
 from gadgetip.attachment.recalling import Recall
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
@@ -26,6 +25,7 @@ from gadgetip.attachment.traffic import parse_traffic
 from gadgetip.attachment.worker import run_worker
 from gadgetip.errors import GadgetipError, LinkLostError
 from gadgetip.gadget import Plan, Replica
+from gadgetip.pump import PumpChoice
 from gadgetip.remote import ImportedDevice
 from gadgetip.usb import Speed
 
@@ -40,14 +40,19 @@ class WorkerProcess:
     """The worker, as its keeper sees it: a process id, a channel, and a way to end it."""
 
     def __init__(
-        self, imported: ImportedDevice, replica: Replica, plan: Plan, lock_file: int
+        self,
+        imported: ImportedDevice,
+        replica: Replica,
+        plan: Plan,
+        lock_file: int,
+        pump: PumpChoice = PumpChoice.AUTO,
     ) -> None:
         """Fork it; beside what it carries the traffic with, it keeps `lock_file` open."""
         self.channel, worker_end = channel()
         self.pid = os.fork()
         if self.pid == 0:
             kept = {0, 1, 2, imported.stream.fileno(), worker_end.fileno(), lock_file}
-            _live_as_worker(imported, replica, plan, worker_end, kept | replica.files)
+            _live_as_worker(imported, replica, plan, pump, worker_end, kept | replica.files)
         worker_end.close()
         self.pidfd = os.pidfd_open(self.pid)
         self.status: int | None = None
@@ -82,33 +87,23 @@ def _speed_named(text: str) -> Speed | None:
 
 
 def _live_as_worker(
-    imported: ImportedDevice, replica: Replica, plan: Plan, channel: Channel, kept: set[int]
+    imported: ImportedDevice,
+    replica: Replica,
+    plan: Plan,
+    pump: PumpChoice,
+    channel: Channel,
+    kept: set[int],
 ) -> NoReturn:
     """What the forked process does; it must never return into the keeper's code."""
     status = 1
     try:
         gc.freeze()
-        _let_go_of_all_but(kept)
-        status = run_worker(imported.urbs(), replica, plan, channel)
+        let_go_of_all_but(kept)
+        status = run_worker(imported.urbs(), replica, plan, channel, pump)
     except BaseException:
         traceback.print_exc()
     finally:
         os._exit(status)
-
-
-def _let_go_of_all_but(kept: set[int]) -> None:
-    """Close what a worker must not have: its keeper's end, and what the supervisor gave its keeper.
-
-    The numbers lead nowhere from now on, rather than to what is opened next: the objects that hold
-    them are still there.
-    """
-    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for number in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
-        if number not in kept and number != nowhere:
-            with contextlib.suppress(OSError):
-                os.fstat(number)  # the directory that was listed is closed again
-                os.dup2(nowhere, number, inheritable=False)
-    os.close(nowhere)
 
 
 class Keeper:

@@ -6,6 +6,7 @@ What is not of interest is not overridden.
 
 from dataclasses import dataclass
 
+from gadgetip.attachment.traffic import Traffic
 from gadgetip.errors import GadgetipError
 from gadgetip.gadget import Plan, Udc
 from gadgetip.remote import FoundDevice
@@ -21,6 +22,15 @@ class Bound:
     udc: Udc
     plan: Plan
 
+    @property
+    def window_urbs(self) -> int | None:
+        """The widest window of all endpoints that carry data; None where none does."""
+        configurations = self.plan.configurations
+        routes = [
+            route for each in configurations for some in each.routes.values() for route in some
+        ]
+        return max((route.window_urbs for route in routes), default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Imported:
@@ -29,26 +39,6 @@ class Imported:
     found: FoundDevice
     port: VhciPort
     remembered: Remembered
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """What has moved since the device was attached.
-
-    `bytes_in` went towards the host, `bytes_out` towards the device. `discarded` bytes were taken
-    from one side and never reached the other, which is always reported as well. URBs, halts and
-    errors are None where the kernel carries the traffic and does not count. `round_trip_s` is the
-    kernel's smoothed estimate for the connection, in seconds.
-    """
-
-    bytes_in: int = 0
-    bytes_out: int = 0
-    urbs_in: int | None = None
-    urbs_out: int | None = None
-    discarded: int | None = None
-    halts: int | None = None
-    errors: int | None = None
-    round_trip_s: float | None = None
 
 
 class Listener:

@@ -4,6 +4,9 @@ Each writes a file `/run/gadgetip/attachments/PID.json` while it runs, so that `
 waits for what and `detach` can end it; a device that somebody keeps would only come back. A process
 id may be used again by another process: the file holds the time at which the process started, in
 the kernel's words (`/proc/PID/stat`, field 22). A file whose process is not that one is removed.
+
+The file also says what has moved, about once a second while it changes, for `bench`. It lies in
+memory: /run is no disk.
 """
 
 import contextlib
@@ -18,6 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
+from gadgetip.attachment.traffic import Traffic, traffic_of
 from gadgetip.errors import GadgetipError, PrerequisiteError
 
 DIRECTORY = Path("/run/gadgetip/attachments")
@@ -32,7 +36,9 @@ class Running:
     `to` is "gadget" or "vhci"; `server` is HOST and `device` DEVICE as the user wrote them. `busid`
     is the device's at the server and `port` or `udc` where it is now; None while it is awaited.
     `started` is in seconds of the epoch, `start_ticks` the kernel's. `supervised` is what the
-    supervisor's configuration calls it; None for one of a terminal.
+    supervisor's configuration calls it; None for one of a terminal. `window_urbs` bounds the URBs
+    in flight on its widest endpoint, where that is ours to say. `traffic` is what has moved since
+    it was attached, counted at `counted_s` (CLOCK_MONOTONIC, which all processes share).
     """
 
     pid: int
@@ -45,6 +51,9 @@ class Running:
     port: int | None = None
     udc: str | None = None
     supervised: str | None = None
+    window_urbs: int | None = None
+    traffic: Traffic | None = None
+    counted_s: float | None = None
 
 
 class Registration:
@@ -95,14 +104,36 @@ class Registration:
         with contextlib.suppress(OSError):
             self._path.unlink()
 
-    def attached(self, busid: str, *, port: int | None = None, udc: str | None = None) -> None:
+    def attached(
+        self,
+        busid: str,
+        *,
+        port: int | None = None,
+        udc: str | None = None,
+        window_urbs: int | None = None,
+    ) -> None:
         """The device is here now."""
-        self._running = replace(self._running, busid=busid, port=port, udc=udc or self._running.udc)
+        self._running = replace(
+            self._running,
+            busid=busid,
+            port=port,
+            udc=udc or self._running.udc,
+            window_urbs=window_urbs,
+            traffic=None,
+            counted_s=None,
+        )
+        self._write()
+
+    def moved(self, traffic: Traffic) -> None:
+        """So much has moved by now."""
+        self._running = replace(self._running, traffic=traffic, counted_s=time.monotonic())
         self._write()
 
     def lost(self) -> None:
         """The device is awaited again."""
-        self._running = replace(self._running, busid=None, port=None)
+        self._running = replace(
+            self._running, busid=None, port=None, window_urbs=None, traffic=None, counted_s=None
+        )
         self._write()
 
     def _write(self) -> None:
@@ -157,8 +188,10 @@ def stop(running: Running) -> None:
 def parse_running(data: bytes) -> Running | None:
     """Read one file; None if it is none."""
     try:
-        running = Running(**json.loads(data))
-    except (ValueError, TypeError, RecursionError):
+        values = json.loads(data)
+        moved = values.pop("traffic", None)
+        running = Running(**values, traffic=None if moved is None else traffic_of(moved))
+    except (ValueError, TypeError, AttributeError, RecursionError):
         return None
     sound = (
         type(running.pid) is int
@@ -170,7 +203,8 @@ def parse_running(data: bytes) -> Running | None:
             isinstance(each, str | None)
             for each in (running.busid, running.udc, running.supervised)
         )
-        and (running.port is None or type(running.port) is int)
+        and all(each is None or type(each) is int for each in (running.port, running.window_urbs))
+        and (running.counted_s is None or type(running.counted_s) in (int, float))
     )
     return running if sound else None
 

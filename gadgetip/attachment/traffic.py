@@ -1,33 +1,43 @@
-"""What has moved through a replica, as one record that goes from the worker to whoever asks."""
+"""What has moved through an attachment, as one record that goes from the worker to whoever asks.
+
+Nothing but the record and its form lives here: who reads it needs neither a gadget nor a pump.
+"""
 
 import json
-import socket
-from collections.abc import Mapping
-from dataclasses import asdict, fields
-
-from gadgetip.attachment.listener import Traffic
-from gadgetip.link import connection_info
-from gadgetip.pump import EndpointStatistics
+from dataclasses import asdict, dataclass, fields
 
 MAX_ROUND_TRIP_S = 2**32 / 1e6
 """The kernel counts it in microseconds, in 32 bits."""
 
 
-def count_traffic(statistics: Mapping[int, EndpointStatistics], stream: socket.socket) -> Traffic:
-    """Add the endpoints up, by their bEndpointAddress, and ask the kernel for the round trip."""
-    incoming = [each for address, each in statistics.items() if address & 0x80]
-    outgoing = [each for address, each in statistics.items() if not address & 0x80]
-    info = connection_info(stream)
-    return Traffic(
-        bytes_in=sum(each.moved for each in incoming),
-        bytes_out=sum(each.moved for each in outgoing),
-        urbs_in=sum(each.urbs for each in incoming),
-        urbs_out=sum(each.urbs for each in outgoing),
-        discarded=sum(each.discarded for each in statistics.values()),
-        halts=sum(each.halts for each in statistics.values()),
-        errors=sum(each.errors for each in statistics.values()),
-        round_trip_s=info.round_trip_s if info is not None else None,
-    )
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """What has moved since the device was attached.
+
+    `bytes_in` went towards the host, `bytes_out` towards the device. `discarded` bytes were taken
+    from one side and never reached the other, which is always reported as well. URBs, halts and
+    errors are None where the kernel carries the traffic and does not count. `round_trip_s` is the
+    kernel's smoothed estimate for the connection, in seconds, `shortest_round_trip_s` the least
+    that it has seen of late, `retransmits` the segments that it sent again. `saved_round_trips` are
+    URBs that cost the host no wait at all, where the native pump carries them to vhci.
+    """
+
+    bytes_in: int = 0
+    bytes_out: int = 0
+    urbs_in: int | None = None
+    urbs_out: int | None = None
+    discarded: int | None = None
+    halts: int | None = None
+    errors: int | None = None
+    round_trip_s: float | None = None
+    shortest_round_trip_s: float | None = None
+    retransmits: int | None = None
+    saved_round_trips: int | None = None
+
+
+_NAMES = {field.name for field in fields(Traffic)}
+_DURATIONS = {"round_trip_s", "shortest_round_trip_s"}
+_COUNTED_ALWAYS = {"bytes_in", "bytes_out"}
 
 
 def pack_traffic(traffic: Traffic) -> str:
@@ -36,19 +46,28 @@ def pack_traffic(traffic: Traffic) -> str:
 
 
 def parse_traffic(text: str) -> Traffic | None:
-    """Read it again; None for what is none, for a worker is not to be trusted."""
+    """Read what a worker packed; None for what is none, for a worker is not to be trusted."""
     try:
         values = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    names = {field.name for field in fields(Traffic)}
-    if not isinstance(values, dict) or set(values) != names:
+    traffic = traffic_of(values)
+    if traffic is None or None in (traffic.urbs_in, traffic.urbs_out, traffic.discarded):
         return None
-    round_trip_s = values.pop("round_trip_s")
-    if round_trip_s is not None and (
-        type(round_trip_s) not in (int, float) or not 0 <= round_trip_s <= MAX_ROUND_TRIP_S
-    ):
+    return None if traffic.halts is None or traffic.errors is None else traffic
+
+
+def traffic_of(values: object) -> Traffic | None:
+    """Traffic that was written as JSON; None for what is none."""
+    if not isinstance(values, dict) or set(values) != _NAMES:
         return None
-    if not all(type(value) is int and value >= 0 for value in values.values()):
-        return None
-    return Traffic(**values, round_trip_s=round_trip_s)
+    for name, value in values.items():
+        if value is None:
+            if name in _COUNTED_ALWAYS:
+                return None
+        elif name in _DURATIONS:
+            if type(value) not in (int, float) or not 0 <= value <= MAX_ROUND_TRIP_S:
+                return None
+        elif type(value) is not int or value < 0:
+            return None
+    return Traffic(**values)

@@ -1,7 +1,9 @@
 """Attach to this machine's own USB stack: import, hand the stream to vhci_hcd.
 
 The kernel carries the traffic from then on, and needs none of our processes. Whoever wants the
-device back after a loss stays (`stay_on_vhci`).
+device back after a loss stays (`stay_on_vhci`), and whoever wants the native pump in between has
+to: the kernel then gets one end of a pair of sockets, and a process of ours has the stream
+(`relay_process`).
 
 **How a loss is noticed.** vhci_hcd tells nobody: neither a uevent of its own nor a file that can be
 waited for. But the socket is the kernel's and ours at once, as long as we keep our copy open, and a
@@ -26,11 +28,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from gadgetip.attachment.listener import Imported, Traffic
+from gadgetip.attachment.counting import connection_figures
+from gadgetip.attachment.listener import Imported
+from gadgetip.attachment.relay_process import RelayProcess
 from gadgetip.attachment.searching import Search, search_once
 from gadgetip.attachment.stop_signals import STOP_SIGNALS
+from gadgetip.attachment.traffic import Traffic
+from gadgetip.errors import GadgetipError
 from gadgetip.link import HostAddress, connection_info
 from gadgetip.matching import Wanted
+from gadgetip.pump import VhciPump, require_vhci_pump
+from gadgetip.pump.relay import relay_settings
 from gadgetip.remote import (
     DeviceBusyError,
     FoundDevice,
@@ -71,7 +79,7 @@ def attach_to_vhci(
     require_vhci()
     found = _find(address, selector, search)
     try:
-        return _hand_over(address, selector, found)
+        return _hand_over(address, selector, found, found.imported.stream)
     finally:
         # The kernel holds its own reference by now, or the device goes back to the server.
         found.imported.close()
@@ -84,28 +92,38 @@ def stay_on_vhci(
     on_attached: Callable[[Imported], None],
     on_traffic: Callable[[Traffic], None] = lambda _: None,
     on_found: Callable[[FoundDevice], None] = lambda _: None,
+    *,
+    pump: VhciPump = VhciPump.KERNEL,
+    on_notice: Callable[[str], None] = lambda _: None,
 ) -> bool:
     """Attach, and stay until it ends.
 
     Returns False when the user stopped it (SIGINT, SIGTERM, SIGHUP), and then the device is
     detached; True when somebody else detached it on this machine. `on_found` is told of the device
-    before the kernel gets it, `on_traffic` once a second what the connection has carried. Raises
-    `DeviceUnpluggedError`, `LinkLostError`, `GadgetipError` if a driver does not let go of a device
-    that is lost, and what `attach_to_vhci` raises.
+    before the kernel gets it, `on_traffic` once a second what the connection has carried,
+    `on_notice` what the native pump has to say. Raises `DeviceUnpluggedError`, `LinkLostError`,
+    `GadgetipError` if a driver does not let go of a device that is lost or the pump fails,
+    `PrerequisiteError` without the pump that is asked for, and what `attach_to_vhci` raises.
     """
+    require_vhci_pump(pump)
     for each in STOP_SIGNALS:
         signal.signal(each, signal.default_int_handler)
     require_vhci()
     found = _find(address, selector, search)
     stream, busid = found.imported.stream, found.imported.record.busid
     there: Imported | None = None
+    carrier: _Kernel | RelayProcess = _Kernel(stream)
     try:
         on_found(found)
         with _undisturbed():
-            there = _hand_over(address, selector, found)
+            if pump is VhciPump.NATIVE:
+                carrier = RelayProcess(stream, relay_settings(found.tree), on_notice)
+            there = _hand_over(address, selector, found, carrier.kernel_end)
+            if pump is VhciPump.NATIVE:
+                carrier.kernel_end.close()
         recorded = is_recorded(there.port.number, there.remembered)
         on_attached(there)
-        _wait_for_loss(stream, there, on_traffic)
+        _wait_for_loss(carrier, there, on_traffic)
         if recorded and not is_recorded(there.port.number, there.remembered):
             return True
     except KeyboardInterrupt:
@@ -119,7 +137,10 @@ def stay_on_vhci(
         with _undisturbed():
             if there is not None:
                 forget(there.port.number, there.remembered)
+            carrier.close()
             found.imported.close()
+    if carrier.failure is not None:
+        raise carrier.failure
     raise asyncio.run(is_still_exported(address, busid))
 
 
@@ -142,10 +163,12 @@ def _find(address: HostAddress, selector: Wanted, search: Search) -> FoundDevice
         raise
 
 
-def _hand_over(address: HostAddress, selector: Wanted, found: FoundDevice) -> Imported:
+def _hand_over(
+    address: HostAddress, selector: Wanted, found: FoundDevice, kernel_end: socket.socket
+) -> Imported:
     record = found.imported.record
     remember_import(found.imported.stream, record, address, selector)
-    port = attach_stream(found.imported.stream, record.devid, found.tree.speed)
+    port = attach_stream(kernel_end, record.devid, found.tree.speed)
     remembered = Remembered(
         address.host,
         str(address.port),
@@ -158,22 +181,45 @@ def _hand_over(address: HostAddress, selector: Wanted, found: FoundDevice) -> Im
     return Imported(found, port, remembered)
 
 
+class _Kernel:
+    """The kernel carries the stream by itself."""
+
+    failure: GadgetipError | None = None
+
+    def __init__(self, stream: socket.socket) -> None:
+        self.kernel_end = stream
+        self._poller = select.poll()
+        self._poller.register(stream, 0)
+
+    def is_over(self, limit_s: float) -> bool:
+        """Wait so long for the end of the connection."""
+        return bool(self._poller.poll(limit_s * 1000))
+
+    def traffic(self) -> Traffic:
+        """What the connection has carried, with USB/IP's own headers: the kernel counts no more."""
+        info = connection_info(self.kernel_end)
+        if info is None:
+            return Traffic()
+        return Traffic(info.bytes_received, info.bytes_sent, **connection_figures(self.kernel_end))
+
+    def close(self) -> None:
+        """The stream is the import's, which is closed by itself."""
+
+
 def _wait_for_loss(
-    stream: socket.socket, there: Imported, on_traffic: Callable[[Traffic], None]
+    carrier: _Kernel | RelayProcess, there: Imported, on_traffic: Callable[[Traffic], None]
 ) -> None:
     """Wait until the kernel has let go of the device; it has `FREE_LIMIT_S` for that.
 
     Raises `GadgetipError` when it has not, so long after the connection was over.
     """
-    poller = select.poll()
-    poller.register(stream, 0)
     deadline: float | None = None
     told = 0.0
     while True:
-        over = poller.poll(LOOK_S * 1000)
+        over = carrier.is_over(LOOK_S)
         if not over and time.monotonic() - told >= TRAFFIC_S:
             told = time.monotonic()
-            on_traffic(_traffic_of(stream))
+            on_traffic(carrier.traffic())
         now = _still_there(there)
         if now is None:
             return
@@ -185,14 +231,6 @@ def _wait_for_loss(
             if time.monotonic() >= deadline:
                 raise held_by_a_driver(now.number, FREE_LIMIT_S)
             time.sleep(SETTLE_S)  # the kernel is taking the device off
-
-
-def _traffic_of(stream: socket.socket) -> Traffic:
-    """What the connection has carried, USB/IP's own headers included: the kernel counts no more."""
-    info = connection_info(stream)
-    if info is None:
-        return Traffic()
-    return Traffic(info.bytes_received, info.bytes_sent, round_trip_s=info.round_trip_s)
 
 
 def _still_there(there: Imported) -> VhciPort | None:

@@ -21,7 +21,6 @@ import contextlib
 import json
 import logging
 import os
-import pwd
 import resource
 import signal
 import socket
@@ -32,13 +31,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from gadgetip.attachment.channel import Channel, Word
+from gadgetip.attachment.confinement import drop_privileges
 from gadgetip.attachment.controller_state import ControllerState
+from gadgetip.attachment.counting import count_traffic
 from gadgetip.attachment.device_state import DeviceState
 from gadgetip.attachment.held_device import HeldDevice
-from gadgetip.attachment.traffic import count_traffic, pack_traffic
+from gadgetip.attachment.traffic import pack_traffic
 from gadgetip.errors import GadgetipError
 from gadgetip.gadget import HostEvent, Plan, Replica
-from gadgetip.pump import PythonPump, UrbStream
+from gadgetip.pump import PumpChoice, UrbStream, pump_for, stream_for
 from gadgetip.usb import SetupPacket, Speed
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,6 @@ MAX_REFERENCES = 2**31
 """What some kernels may keep of this process before it makes way for another: half of what they can
 count (`gadgetip.pump.request_queue`)."""
 SWITCH_INTERVAL_S = 0.0005
-UNPRIVILEGED_USER = "nobody"
 WORN_OUT = (
     "the replica has to be plugged in anew after so many requests (2^31), for some kernels lose "
     "count of them later on"
@@ -98,7 +98,7 @@ class Worker:
         self._loop = asyncio.get_running_loop()
         self._loop.set_exception_handler(self._callback_failed)
         threading.excepthook = self._thread_failed
-        self._pump = PythonPump(
+        self._pump = pump_for(
             self._urbs,
             self._replica.endpoints,
             self,
@@ -381,7 +381,9 @@ class Worker:
             self._ended.set()
 
 
-def run_worker(urbs: UrbStream, replica: Replica, plan: Plan, keeper: Channel) -> int:
+def run_worker(
+    urbs: UrbStream, replica: Replica, plan: Plan, keeper: Channel, pump: PumpChoice
+) -> int:
     """The whole life of the worker process; returns its exit status."""
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
@@ -389,7 +391,8 @@ def run_worker(urbs: UrbStream, replica: Replica, plan: Plan, keeper: Channel) -
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_RTPRIO, (1, 1))
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    _drop_privileges()
+    urbs = stream_for(pump, urbs)
+    drop_privileges()
 
     async def live() -> None:
         await Worker(urbs, replica, plan, keeper).run()
@@ -397,18 +400,3 @@ def run_worker(urbs: UrbStream, replica: Replica, plan: Plan, keeper: Channel) -
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(live())
     return 0
-
-
-def worker_uid() -> int:
-    """The user that a worker runs as: nobody, or whoever runs it where that is not root."""
-    return pwd.getpwnam(UNPRIVILEGED_USER).pw_uid if os.geteuid() == 0 else os.geteuid()
-
-
-def _drop_privileges() -> None:
-    """Become nobody: everything that this process needs is open, or nobody's."""
-    if os.geteuid() != 0:
-        return
-    user = pwd.getpwnam(UNPRIVILEGED_USER)
-    os.setgroups([])
-    os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
-    os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)

@@ -21,6 +21,7 @@ from gadgetip.profiles import (
     load_profile,
     shipped_profiles,
 )
+from gadgetip.pump import PumpChoice, VhciPump
 
 
 class HostType(click.ParamType[HostAddress]):
@@ -165,6 +166,16 @@ class SecondsType(click.ParamType[float]):
         if not 0 <= seconds <= MAX_HOLD_S:
             self.fail(f"{value!r}: it has to be 0 to {MAX_HOLD_S} seconds", param, ctx)
         return seconds
+
+
+pump_option = click.option(
+    "--pump",
+    type=click.Choice([*(each.value for each in PumpChoice), VhciPump.KERNEL.value]),
+    help=(
+        "What carries the traffic, unless you choose: to a gadget the native pump where it is "
+        "built, to vhci the kernel itself."
+    ),
+)
 
 
 hold_option = click.option(

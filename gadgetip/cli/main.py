@@ -42,6 +42,7 @@ server; 4 link lost; 5 the plan refuses; 6 a prerequisite is missing; 7 (plan) w
 
 COMMANDS = {
     "attach": "gadgetip.cli.attach:attach",
+    "bench": "gadgetip.cli.bench:bench",
     "bind": "gadgetip.cli.bind:bind",
     "board": "gadgetip.cli.board:board",
     "check": "gadgetip.cli.check:check",

@@ -42,10 +42,15 @@ def figures(attachments: Sequence[dict[str, Any]]) -> list[str]:
             f"{each['name']}: URBs {_count(traffic.get('urbs_in'))} in, "
             f"{_count(traffic.get('urbs_out'))} out; {_count(traffic.get('errors'))} failed, "
             f"{_count(traffic.get('halts'))} halts, {size(traffic.get('discarded'))} discarded"
+            f"{_saved(traffic.get('saved_round_trips'))}"
         )
         for each in attachments
         if (traffic := each["traffic"])
     ]
+
+
+def _saved(round_trips: int | None) -> str:
+    return "" if round_trips is None else f"; {round_trips} round trips saved"
 
 
 def reasons(attachments: Sequence[dict[str, Any]]) -> list[str]:

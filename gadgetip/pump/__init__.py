@@ -4,11 +4,20 @@ Two streams of work meet here: URBs that travel to the remote device and back (`
 requests on the endpoint files of the replica (`replica_endpoint`). A *shaper* per endpoint decides
 how the bytes are cut on either side (`shapers`). The pump owns the stream, the sequence numbers,
 the unlink bookkeeping and the endpoint files while the replica runs; `interface` says what every
-implementation of it offers, `python_pump` is the reference.
+implementation of it offers, `python_pump` is the reference, `native_pump` the fast one.
 
 This room knows what an endpoint is and nothing of configfs, FunctionFS or controllers.
 """
 
+from gadgetip.pump.choosing import (
+    PumpChoice,
+    VhciPump,
+    pump_for,
+    require_pump,
+    require_vhci_pump,
+    stream_for,
+    vhci_pump,
+)
 from gadgetip.pump.interface import (
     ControlTimeoutError,
     EndpointFiles,
@@ -19,7 +28,7 @@ from gadgetip.pump.interface import (
     Shaping,
     StallError,
 )
-from gadgetip.pump.python_pump import PythonPump
+from gadgetip.pump.shaper_pump import ShaperPump
 from gadgetip.pump.shapers import DeviceChangedError
 from gadgetip.pump.statistics import EndpointStatistics
 from gadgetip.pump.urbs import UrbStream
@@ -32,9 +41,16 @@ __all__ = [
     "EndpointStatistics",
     "Pipe",
     "Pump",
+    "PumpChoice",
     "PumpListener",
-    "PythonPump",
+    "ShaperPump",
     "Shaping",
     "StallError",
     "UrbStream",
+    "VhciPump",
+    "pump_for",
+    "require_pump",
+    "require_vhci_pump",
+    "stream_for",
+    "vhci_pump",
 ]

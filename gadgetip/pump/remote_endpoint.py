@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from gadgetip.pump.interface import ControlTimeoutError, EndpointRoute, StallError
-from gadgetip.pump.urbs import UrbStream
+from gadgetip.pump.urbs import OnReturn, UrbStream
 from gadgetip.usb import Direction, SetupPacket
 from gadgetip.wire import RetSubmit
 
@@ -65,6 +65,10 @@ class RemoteEndpoint:
         """Send `data`, which may be empty (a zero-length packet)."""
         self._submit(Direction.OUT, len(data), data, on_outcome)
 
+    def adopt(self, seqnum: int, on_outcome: OnOutcome) -> None:
+        """Be told what becomes of a URB that somebody else has submitted."""
+        self._urbs.adopt(seqnum, self._returned(seqnum, on_outcome))
+
     async def unlink_all(self) -> None:
         """Take every URB back and wait until each is settled; their callbacks see CANCELLED."""
         await self._urbs.unlinked(list(self._in_flight))
@@ -93,3 +97,11 @@ class RemoteEndpoint:
             interval=self.route.interval,
         )
         self._in_flight[seqnum] = on_outcome
+
+    def _returned(self, seqnum: int, on_outcome: OnOutcome) -> OnReturn:
+        def returned(ret: RetSubmit) -> None:
+            del self._in_flight[seqnum]
+            on_outcome(_OUTCOMES.get(ret.status, Outcome.FAILED), ret)
+
+        self._in_flight[seqnum] = on_outcome
+        return returned

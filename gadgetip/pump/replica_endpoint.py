@@ -1,57 +1,29 @@
-"""One endpoint of the replica: the requests on its file, and its halt.
+"""One endpoint of the replica in Python: the requests on its file.
 
-The host's side of every shaper. Endpoint files of FunctionFS are read and written with Linux AIO,
-many requests at a time (`request_queue`); those of GadgetFS on a thread, one at a time, because
-AIO on them hangs the machine (`blocking_file`). `functionfs` has endpoint file classes of its own;
-they are replaced here because they open the files so that `io_submit` blocks while the endpoint
-is disabled, and because their OUT scheme re-reads by itself, several packets at a time, which
-loses the boundaries between the host's transfers (drivers/usb/gadget/function/f_fs.c,
-`ffs_epfile_io`).
-
-What the kernel does that one must know: a disabled endpoint answers ESHUTDOWN (or EAGAIN where the
-file is non-blocking); a cancelled request completes with ECONNRESET; a write of no bytes sends a
-zero-length packet. Where the two file systems differ: `file_kind`.
-
-A halt must not overtake data. FunctionFS refuses it while a request is queued, so it is asked
-again. GadgetFS does not tell, so every request must have completed before, which the shapers see
-to; and that is enough on every controller that completes a write when the host has acknowledged
-it. `dummy_hcd` does not: a write of up to 64 bytes completes when it is in an emulated FIFO
-(dummy_hcd.c, `dummy_queue`), and a halt is refused until the host has fetched it. There the halt
-waits `FIFO_S` behind such a write, in which a host that is reading fetches it. A host that reads
-only later misses the halt: it gets the data, and behind it what the device sends after the halt.
-To halt a second time to be sure would be worse: a host that had cleared the first would meet a
-halt that the device never made, on hardware too.
+Endpoint files of FunctionFS are read and written with Linux AIO, many requests at a time
+(`request_queue`); those of GadgetFS on a thread, one at a time, because AIO on them hangs the
+machine (`blocking_file`). `functionfs` has endpoint file classes of its own; they are replaced here
+because they open the files so that `io_submit` blocks while the endpoint is disabled, and because
+their OUT scheme re-reads by itself, several packets at a time, which loses the boundaries between
+the host's transfers (drivers/usb/gadget/function/f_fs.c, `ffs_epfile_io`).
 """
 
 import asyncio
 import errno
-import logging
-import os
 from collections.abc import Callable
 
 import libaio
 
 from gadgetip.pump.blocking_file import BlockingFile
+from gadgetip.pump.endpoint_requests import FIFO_BYTES, EndpointRequests, OnRead, OnWritten
 from gadgetip.pump.file_kind import FileKind
 from gadgetip.pump.request_queue import RequestQueue
 
-log = logging.getLogger(__name__)
 
-OnRead = Callable[[int, memoryview], None]
-OnWritten = Callable[[int], None]
-
-HALT_RETRY_S = (0.0005, 0.02)
-
-FIFO_BYTES = 64
-FIFO_S = 0.02
-"""What an emulated FIFO holds, and how long a host that reads needs to fetch it: some jiffies."""
-
-
-class ReplicaEndpoint:
+class ReplicaEndpoint(EndpointRequests):
     """One endpoint of the replica, seen from our side.
 
-    Reads take what the host sent (OUT), writes give what it will fetch (IN). `kind` is asked of
-    the kernel where it is not given.
+    Reads take what the host sent (OUT), writes give what it will fetch (IN).
     """
 
     def __init__(
@@ -62,26 +34,27 @@ class ReplicaEndpoint:
         is_in: bool,
         kind: FileKind | None = None,
     ) -> None:
-        self.file = file
-        self.is_in = is_in
-        self._kind = FileKind.of(file) if kind is None else kind
-        self._fifo_filled_at = float("-inf")
+        super().__init__(file, is_in=is_in, kind=kind)
+        self._filled_at = float("-inf")
         self._queue = queue
         self._mode = libaio.AIOBLOCK_MODE_WRITE if is_in else libaio.AIOBLOCK_MODE_READ
         self._pending: dict[int, libaio.AIOBlock] = {}
         self._spare: list[libaio.AIOBlock] = []
         self._blocking: BlockingFile | None = None
-        if self._kind is FileKind.GADGETFS:
+        if self.kind is FileKind.GADGETFS:
             self._blocking = BlockingFile(file, is_in=is_in)
         self._waiting = 0
         """Requests that the thread has."""
-        self._idle = asyncio.Event()
-        self._idle.set()
 
     @property
     def pending(self) -> int:
         """Requests that the host has not taken yet."""
         return len(self._pending) + self._waiting
+
+    @property
+    def fifo_filled_at(self) -> float:
+        """When an emulated FIFO was filled last, on the loop's clock, in seconds."""
+        return self._filled_at
 
     def read(self, size: int, on_read: OnRead) -> None:
         """Queue a read of `size` bytes, a multiple of the packet size.
@@ -104,8 +77,8 @@ class ReplicaEndpoint:
         buffer = data if isinstance(data, bytearray) else bytearray(data)
 
         def written(result: int) -> None:
-            if self._kind is FileKind.GADGETFS and result == len(buffer) <= FIFO_BYTES:
-                self._fifo_filled_at = asyncio.get_running_loop().time()
+            if self.kind is FileKind.GADGETFS and result == len(buffer) <= FIFO_BYTES:
+                self._filled_at = asyncio.get_running_loop().time()
             cut_off = 0 <= result < len(buffer)
             on_written(-errno.ECONNRESET if cut_off else min(result, 0))
 
@@ -116,53 +89,17 @@ class ReplicaEndpoint:
         if self._blocking is not None:
             self._blocking.close()
 
-    async def drained(self) -> None:
-        """Wait until the host, or an error, has taken every request."""
-        await self._idle.wait()
-
     async def cancel_all(self) -> None:
         """Take every request back and await the completions."""
         for block in list(self._pending.values()):
             self._queue.cancel(block)
         if self._blocking is not None and self._waiting:
-            await self._blocking.cancel(self._idle)
-        await self._idle.wait()
-
-    async def halt(self) -> None:
-        """Halt the endpoint towards the host (USB 2.0, 5.8.5).
-
-        I/O in the wrong direction halts, and "fails" with EBADMSG when it did; EAGAIN of
-        FunctionFS means that a request is still queued in the controller, so it is asked again.
-        Ends quietly when the endpoint was disabled meanwhile: nothing is left to halt.
-        """
-        if self._kind is FileKind.GADGETFS:
-            await self._fifo_fetched()
-        wait_s, longest_s = HALT_RETRY_S
-        while (error := self._try_to_halt()) == errno.EAGAIN and self._kind is FileKind.FUNCTIONFS:
-            await asyncio.sleep(wait_s)
-            wait_s = min(wait_s * 2, longest_s)
-        if error not in {0, errno.EBADMSG}:
-            log.debug("halt of file %d: %s", self.file, os.strerror(error))
-
-    def _try_to_halt(self) -> int:
-        try:
-            if self.is_in:
-                os.read(self.file, 0)
-            else:
-                os.write(self.file, b"")
-        except OSError as error:
-            return error.errno or errno.EIO
-        return 0
-
-    async def _fifo_fetched(self) -> None:
-        """Give the host time to fetch what was written last, where nothing tells that it did."""
-        left_s = self._fifo_filled_at + FIFO_S - asyncio.get_running_loop().time()
-        if left_s > 0:
-            await asyncio.sleep(left_s)
+            await self._blocking.cancel(self.idle)
+        await self.idle.wait()
 
     def _start(self, buffer: bytearray, completed: Callable[[int], None]) -> None:
         """Queue a request; `completed` gets bytes or -errno."""
-        self._idle.clear()
+        self.idle.clear()
         if self._blocking is not None:
 
             def returned(result: int) -> None:
@@ -191,4 +128,4 @@ class ReplicaEndpoint:
 
     def _note_idle(self) -> None:
         if not self._pending and not self._waiting:
-            self._idle.set()
+            self.idle.set()

@@ -23,6 +23,7 @@ from itertools import islice
 from gadgetip.errors import GadgetipError, LinkLostError
 from gadgetip.pump.batch import Batch
 from gadgetip.pump.interface import ControlTimeoutError, StallError
+from gadgetip.pump.link_errors import link_error
 from gadgetip.usb import Direction, SetupPacket
 from gadgetip.wire import (
     NEED_DATA,
@@ -148,6 +149,10 @@ class UrbStream:
         self._send(message)
         return seqnum
 
+    def adopt(self, seqnum: int, on_return: OnReturn) -> None:
+        """Be told what becomes of a URB that was submitted by other means on the same stream."""
+        self._in_flight[seqnum] = on_return
+
     def unlink(self, seqnum: int) -> None:
         """Ask the server to take one URB back; its callback tells how that went.
 
@@ -257,7 +262,7 @@ class UrbStream:
                     self._loop.add_writer(self.stream, self._flush)
                 return
             except OSError as error:
-                self._end(_link_error(error))
+                self._end(link_error(error))
                 return
             while sent:
                 if sent >= len(outgoing[0]):
@@ -275,7 +280,7 @@ class UrbStream:
         except BlockingIOError:
             return
         except OSError as error:
-            self._end(_link_error(error))
+            self._end(link_error(error))
             return
         try:
             with self.batch:
@@ -329,13 +334,3 @@ class UrbStream:
             on_return(RetSubmit(seqnum=seqnum, status=-errno.ECONNRESET, actual_length=0))
         if self.on_ended is not None:
             self.on_ended(reason)
-
-
-def _link_error(error: OSError) -> LinkLostError:
-    if error.errno == errno.ECONNRESET:
-        return LinkLostError("the server reset the connection")
-    if error.errno == errno.ECONNABORTED:
-        return LinkLostError("the connection was aborted on this machine")
-    if error.errno in {errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH}:
-        return LinkLostError("the server does not answer any more")
-    return LinkLostError(f"the connection broke: {error.strerror or error}")

@@ -29,6 +29,7 @@ from gadgetip.attachment.stop_signals import STOP_SIGNALS
 from gadgetip.errors import DeviceUnpluggedError, GadgetipError, RefusedError
 from gadgetip.matching import DeviceFacts, facts_of_tree
 from gadgetip.profiles import Profile
+from gadgetip.pump import PumpChoice, vhci_pump
 from gadgetip.remote import FoundDevice, LeftOut
 from gadgetip.strict_toml import FileError
 from gadgetip.supervisor.asking import Asking
@@ -137,10 +138,18 @@ class _Keeping(Listener):
         server, wanted = self._configured.server, self._configured.wanted
         if self._configured.to == "vhci":
             self._detached = stay_on_vhci(
-                server, wanted, search, self.attached, self.traffic, self.imported
+                server,
+                wanted,
+                search,
+                self.attached,
+                self.traffic,
+                self.imported,
+                pump=vhci_pump(self._configured.pump),
+                on_notice=self.notice,
             )
         else:
-            attach_to_gadget(server, wanted, self._udc, self._profile_for, self, search)
+            pump = PumpChoice(self._configured.pump)
+            attach_to_gadget(server, wanted, self._udc, self._profile_for, self, search, pump=pump)
 
     def _profile_for(self, facts: DeviceFacts) -> Profile:
         def chosen(profile: Profile) -> None:
@@ -207,7 +216,7 @@ class _Keeping(Listener):
         record = bound.found.imported.record
         self._left_out.forget()
         self._refusals.reset()
-        self._registration.attached(record.busid, udc=bound.udc.name)
+        self._registration.attached(record.busid, udc=bound.udc.name, window_urbs=bound.window_urbs)
         for deviation in bound.plan.deviations:
             print(f"{deviation.severity}: {deviation}", flush=True)
         self._leash.send(
@@ -248,6 +257,7 @@ class _Keeping(Listener):
         self._leash.send(News.RESUMED, after_s=round(after_s, 3))
 
     def traffic(self, traffic: Traffic) -> None:
+        self._registration.moved(traffic)
         seconds = traffic.round_trip_s
         self._leash.send(
             News.TRAFFIC,
@@ -258,6 +268,7 @@ class _Keeping(Listener):
             discarded=traffic.discarded,
             halts=traffic.halts,
             errors=traffic.errors,
+            saved_round_trips=traffic.saved_round_trips,
             round_trip_ms=None if seconds is None else round(seconds * 1000, 3),
         )
 

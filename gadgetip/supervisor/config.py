@@ -14,6 +14,8 @@ from gadgetip.supervisor.board_config import BoardConfig
 CONFIG_FILE = Path("/etc/gadgetip/gadgetip.toml")
 AUTO = "auto"
 SINKS = ("gadget", "vhci")
+PUMPS = {"gadget": ("auto", "native", "python"), "vhci": ("auto", "kernel", "native")}
+"""What may carry the traffic, by where the device goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,8 @@ class Settings:
 class ConfiguredAttachment:
     """One `[[attachment]]`.
 
-    `to` is one of `SINKS`; `udc` and `profile` are names, a path, or "auto". `on_loss` and `hold_s`
-    go before those of the profile where they are not None.
+    `to` is one of `SINKS`, `pump` one of its `PUMPS`; `udc` and `profile` are names, a path, or
+    "auto". `on_loss` and `hold_s` go before those of the profile where they are not None.
     """
 
     name: str
@@ -45,6 +47,7 @@ class ConfiguredAttachment:
     to: str = "gadget"
     udc: str = AUTO
     profile: str = AUTO
+    pump: str = AUTO
     enabled: bool = True
     on_loss: str | None = None
     hold_s: float | None = None

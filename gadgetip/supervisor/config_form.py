@@ -15,7 +15,7 @@ from gadgetip.matching import MatchSelector, read_matches
 from gadgetip.profiles import AUTO, MAX_HOLD_S, ON_LOSS, is_path, is_profile_name
 from gadgetip.strict_toml import FileKind, StrictTable, parse_document
 from gadgetip.supervisor.board_form import read_board
-from gadgetip.supervisor.config import SINKS, Config, ConfiguredAttachment, Settings
+from gadgetip.supervisor.config import PUMPS, SINKS, Config, ConfiguredAttachment, Settings
 
 SCHEMA = "config/1"
 
@@ -24,6 +24,7 @@ MIN_RETRY_S, MAX_RETRY_S = 0.1, 3600
 MIN_POLL_MS, MAX_POLL_MS = 50, 60_000
 MAX_TEXT_CHARACTERS = 255
 
+_ALL_PUMPS = ("auto", "native", "python", "kernel")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -102,6 +103,7 @@ def _read_attachment(table: StrictTable) -> ConfiguredAttachment:
     to = table.one_of("to", SINKS, "gadget")
     udc = table.text("udc", AUTO, _udc_problem)
     profile = table.text("profile", AUTO, _profile_problem)
+    pump = table.one_of("pump", _ALL_PUMPS, AUTO)
     enabled = table.flag("enabled", default=True)
     on_loss = table.one_of("on_loss", ON_LOSS, None)
     hold_s = table.number("hold_s", 0, MAX_HOLD_S, None)
@@ -114,6 +116,8 @@ def _read_attachment(table: StrictTable) -> ConfiguredAttachment:
         ):
             if value != default:
                 table.fault(key, f'{key} goes with to = "gadget"')
+    if pump not in PUMPS[to]:
+        table.fault("pump", f'pump is "{pump}": to = "{to}" has {", ".join(PUMPS[to])}')
     if on_loss == "hold" and not hold_s:
         table.fault("on_loss", 'on_loss is "hold": say for how many seconds with hold_s')
     return ConfiguredAttachment(
@@ -123,6 +127,7 @@ def _read_attachment(table: StrictTable) -> ConfiguredAttachment:
         to=to,
         udc=udc,
         profile=profile,
+        pump=pump,
         enabled=enabled,
         on_loss=on_loss,
         hold_s=hold_s,

@@ -67,6 +67,7 @@ FIELDS: Mapping[News, Mapping[str, tuple[type, ...]]] = {
         "discarded": _COUNT,
         "halts": _COUNT,
         "errors": _COUNT,
+        "saved_round_trips": _COUNT,
         "round_trip_ms": (int, float, type(None)),
     },
     News.LOST: {"reason": _TEXT, "crashed": (bool,)},

@@ -1,124 +1,115 @@
-"""`make bench`: a replica against the kernel's own USB/IP client, in one boot, interleaved.
+"""`make bench`: every way from a host to a device, in one boot, interleaved.
 
-The same stick, exported by the same server, is attached in turn through stock `usbip attach` (vhci)
-and through a replica, at each round trip. Each figure is the median over the rounds, with its
-spread; what counts is the ratio within one run. The replica has one emulated cable more to cross
-than vhci has, so at no distance it cannot win.
+    python -m tests.performance
+    python -m tests.performance --works seqread,rand4k --paths direct,vhci,gadget-native \\
+        --round-trips 0,10 --rounds 3
 
-Results go to standard output and, as JSON and Markdown, to the directory of results.
+in the machine of the bench. The same device, exported by the same stock server, is used in turn
+through each path at each round trip. Each figure is the median over the rounds, with its spread;
+what counts are ratios within one run. Written to the directory of results are `performance.json`
+(every sample) and `performance.md`, after each round.
 """
 
-import json
+import argparse
+import dataclasses
 import os
-import re
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.performance.works import WORKS, cell, ratio
-from tests.system import host, modules
-from tests.system.attachment import Attachment, wait_until_exported
+from tests.performance import table
+from tests.performance.distance import Echo
+from tests.performance.measuring import Bench, Wanted
+from tests.performance.paths import PATHS, MeasuredPath, Offered, offered
+from tests.performance.samples import Results, written
+from tests.performance.works import WORKS
+from tests.system import modules
 from tests.system.server import StockServer
-from tests.system.stick import Stick
-
-UDC = "dummy_udc.1"
-VHCI = "usbip-vudc.0"
-VHCI_DETACH = Path("/sys/devices/platform/vhci_hcd.0/detach")
-ROUND_TRIPS_MS = (0, 10)
-ROUNDS = int(os.environ.get("GADGETIP_ROUNDS", "3"))
 
 
-@contextmanager
-def distance(round_trip_ms: int) -> Iterator[None]:
-    """Delay every packet on the loopback interface by half the round trip."""
-    if not round_trip_ms:
-        yield
-        return
-    delay = ["netem", "delay", f"{round_trip_ms / 2}ms", "limit", "20000"]
-    subprocess.run(["tc", "qdisc", "add", "dev", "lo", "root", *delay], check=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["tc", "qdisc", "del", "dev", "lo", "root"], check=True)
+def chosen(text: str, known: Sequence[str], what: str) -> tuple[str, ...]:
+    """Names from a list; all where it is empty. Commas or spaces are between them."""
+    names = text.replace(",", " ").split()
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        sys.exit(f"no {what} is called {', '.join(unknown)}; there are {', '.join(known)}")
+    return tuple(name for name in known if name in names) if names else tuple(known)
 
 
-@contextmanager
-def through_vhci(stick: Stick) -> Iterator[Path]:
-    """Stock `usbip attach`."""
-    wait_until_exported(stick.busid)
-    subprocess.run(["usbip", "attach", "-r", "127.0.0.1", "-b", stick.busid], check=True)
-    try:
-        yield host.wait_for_disk(VHCI)
-    finally:
-        listed = subprocess.run(["usbip", "port"], check=True, capture_output=True, text=True)
-        port = re.search(r"Port (\d+): <Port in Use>", listed.stdout)
-        assert port is not None, listed.stdout
-        VHCI_DETACH.write_text(str(int(port[1])))
-        host.wait_for_unplug(VHCI)
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """What is asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.performance")
+    parser.add_argument("--works", default="", help=f"all, or some of {', '.join(WORKS)}")
+    names = ", ".join(path.name for path in PATHS)
+    parser.add_argument("--paths", default="", help=f"all, or some of {names}")
+    parser.add_argument("--round-trips", default="0,1,10,50", help="in ms")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1.0, help="how long a work lasts")
+    parser.add_argument("--count", action="store_true", help="count URBs and system calls too")
+    return parser.parse_args(arguments)
 
 
-@contextmanager
-def through_replica(stick: Stick) -> Iterator[Path]:
-    """`gadgetip attach`."""
-    wait_until_exported(stick.busid)
-    with Attachment("127.0.0.1", stick.busid, udc=UDC):
-        yield host.wait_for_disk(UDC)
-
-
-PATHS = {"vhci": through_vhci, "gadgetip": through_replica}
-
-
-def measure(stick: Stick) -> dict[str, dict[str, dict[str, list[float]]]]:
-    """All figures: by round trip, by work, by path, a value a round."""
-    figures: dict[str, dict[str, dict[str, list[float]]]] = {}
-    for round_number in range(ROUNDS):
-        for round_trip in ROUND_TRIPS_MS:
-            rows = figures.setdefault(str(round_trip), {})
-            for name, path in PATHS.items():
-                with distance(round_trip), path(stick) as disk:
-                    time.sleep(1.0)  # the host's own first reads of a new disk are not measured
-                    for work, (unit, run) in WORKS.items():
-                        value = run(disk)
-                        rows.setdefault(work, {}).setdefault(name, []).append(value)
-                        print(
-                            f"round {round_number + 1}, {round_trip} ms, {name}: "
-                            f"{work} {value:.2f} {unit}",
-                            file=sys.stderr,
-                            flush=True,
-                        )
-    return figures
-
-
-def table(figures: dict[str, dict[str, dict[str, list[float]]]]) -> str:
-    """The figures as a Markdown table: medians, spread, and the ratio."""
-    lines = [
-        "| round trip | work | vhci | gadgetip | ratio |",
-        "|---|---|---|---|---|",
-    ]
-    for round_trip, rows in figures.items():
-        for work, paths in rows.items():
-            unit = WORKS[work][0]
-            cells = [cell(paths[name], unit) for name in ("vhci", "gadgetip")]
-            won = ratio(paths["gadgetip"], paths["vhci"])
-            lines.append(f"| {round_trip} ms | {work} | {cells[0]} | {cells[1]} | {won} |")
-    return "\n".join(lines)
-
-
-def main() -> None:
-    """Measure, print, keep."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print, keep; the status is 1 if a path failed."""
+    asked = parsed(arguments)
+    works = chosen(asked.works, list(WORKS), "work")
+    names = chosen(asked.paths, [path.name for path in PATHS], "path")
+    found = offered()
+    paths, left_out = available(names, found)
+    for name, why in left_out.items():
+        print(f"{name} is left out: {why}", file=sys.stderr)
+    round_trips = tuple(float(ms) for ms in asked.round_trips.replace(",", " ").split())
+    wanted = Wanted(works, paths, round_trips, asked.rounds, asked.seconds)
+    directory = Path(os.environ.get("GADGETIP_RESULTS", "/tmp"))
+    began = time.monotonic()
     modules.load()
-    with StockServer() as server, Stick("dummy_udc.0") as stick, server.exporting(stick.busid):
-        stick.fill()
-        figures = measure(stick)
-    shown = table(figures)
-    print(f"\n{os.uname().release}, medians of {ROUNDS} interleaved rounds (spread)\n\n{shown}")
-    results = Path(os.environ["GADGETIP_RESULTS"])
-    (results / "performance.json").write_text(json.dumps(figures, indent=2))
-    (results / "performance.md").write_text(shown + "\n")
+    with StockServer() as server, Echo() as echo:
+        bench = Bench(wanted, found, server, echo)
+
+        def kept() -> None:
+            results = Results(
+                about(wanted, time.monotonic() - began),
+                {path.name: path.says for path in paths},
+                left_out,
+                bench.samples,
+                [dataclasses.asdict(each) for each in bench.counted],
+                bench.failed,
+            )
+            (directory / "performance.json").write_text(written(results))
+            (directory / "performance.md").write_text(table.report(results, WORKS))
+
+        bench.measure(kept)
+        if asked.count:
+            bench.count()
+            kept()
+    print((directory / "performance.md").read_text())
+    return int(bool(bench.failed))
+
+
+def available(
+    names: Sequence[str], found: Offered
+) -> tuple[tuple[MeasuredPath, ...], dict[str, str]]:
+    """The paths of these names that can be gone here, and why the others cannot."""
+    asked = [path for path in PATHS if path.name in names]
+    left_out = {path.name: path.lacks(found) for path in asked}
+    return (
+        tuple(path for path in asked if not left_out[path.name]),
+        {name: why for name, why in left_out.items() if why},
+    )
+
+
+def about(wanted: Wanted, seconds: float) -> dict[str, object]:
+    """What a reader has to know of a run."""
+    return {
+        "kernel": os.uname().release,
+        "processors": os.cpu_count(),
+        "rounds": wanted.rounds,
+        "seconds_a_work": wanted.seconds,
+        "seconds_altogether": round(seconds),
+        "works": {name: WORKS[name].shape for name in wanted.works},
+    }
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

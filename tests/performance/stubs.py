@@ -19,9 +19,11 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
-from tests.performance.works import WORKS, cell, ratio
+from tests.performance.table import cell
+from tests.performance.works.storage import random_blocks, sequential
 from tests.system import host, modules
 from tests.system.exporters import Exporter, exporting
 from tests.system.importers import importing
@@ -34,6 +36,12 @@ from tests.system.wire_client import wait_until_listed
 KINDS = {"kernel": "stock", "userspace": "userspace"}
 UDCS = ("dummy_udc.0", "dummy_udc.1")
 TARGETS = {"sequential read": 0.7, "sequential write": 0.7, "4 KiB random read": 0.6}
+SECONDS = 1.5
+WORKS = {
+    "sequential read": ("mb_per_s", "MB/s", partial(sequential, seconds=SECONDS, write=False)),
+    "sequential write": ("mb_per_s", "MB/s", partial(sequential, seconds=SECONDS, write=True)),
+    "4 KiB random read": ("per_s", "reads/s", partial(random_blocks, seconds=SECONDS, write=False)),
+}
 AUDIO = "46f4:0002"
 SOUND_BYTES_PER_S = 48000 * 2 * 2
 WARM_UP_S = 1.0
@@ -51,7 +59,7 @@ def through(exporter: Exporter, stick: Stick) -> Iterator[Path]:
 
 def measure(rounds: int) -> Figures:
     """By work and stub, a value a round."""
-    figures: Figures = {work: {stub: [] for stub in KINDS} for work in WORKS}
+    figures: Figures = {work: {stub: [] for stub in KINDS} for work in TARGETS}
     with ExitStack() as plugged:
         sticks = [plugged.enter_context(Stick(udc)) for udc in UDCS]
         for stick in sticks:
@@ -73,8 +81,8 @@ def measure(rounds: int) -> Figures:
 
 def one_round(disk: Path, stub: str, number: int, figures: Figures) -> None:
     """Every work once."""
-    for work, (unit, run) in WORKS.items():
-        value = run(disk)
+    for work, (metric, unit, run) in WORKS.items():
+        value = run(disk).figures[metric]
         figures[work][stub].append(value)
         print(f"round {number + 1}, {stub}: {work} {value:.2f} {unit}", file=sys.stderr, flush=True)
 
@@ -83,9 +91,9 @@ def table(figures: Figures) -> str:
     """Medians, spread, and the ratio, in Markdown."""
     lines = ["| work | kernel | userspace | ratio | wanted |", "|---|---|---|---|---|"]
     for work, stubs in figures.items():
-        cells = " | ".join(cell(stubs[stub], WORKS[work][0]) for stub in KINDS)
-        won = ratio(stubs["userspace"], stubs["kernel"])
-        lines.append(f"| {work} | {cells} | {won} | {TARGETS[work]} |")
+        cells = " | ".join(f"{cell(stubs[stub])} {WORKS[work][1]}" for stub in KINDS)
+        won = statistics.median(stubs["userspace"]) / statistics.median(stubs["kernel"])
+        lines.append(f"| {work} | {cells} | {won:.2f} | {TARGETS[work]} |")
     return "\n".join(lines)
 
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.performance.__main__ import distance
+from tests.performance.distance import distance
 from tests.system import host, modules
 from tests.system.attachment import GADGETIP, wait_until_exported
 from tests.system.server import StockServer

@@ -8,7 +8,6 @@ in the same boot. Called with pytest, by its path.
 import json
 import os
 import statistics
-import struct
 import threading
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 from tests.system import drivers, host, reborn, usbfs
 from tests.system.attachment import RUN, Attachment, leftovers, wait_until_exported
 from tests.system.devices import Gadget, catalogue
+from tests.system.key_reports import press
 from tests.system.reborn import REPLICA_UDC
 from tests.system.server import StockServer
 
@@ -117,42 +117,12 @@ def test_ten_thousand_reports(server: StockServer, monkeypatch: pytest.MonkeyPat
         for path in ("replica", "vhci"):
             monkeypatch.setattr(reborn, "PATH", path)
             with reborn.reborn(server, gadget.busid, compare=False) as both:
-                delays = press(keyboard, drivers.hidraw(both.replica, 0))
-            milliseconds = [1000 * each for each in delays]
+                raw = drivers.hidraw(both.replica, 0)
+                pressed = press(keyboard, raw, UNDER_WAY, lambda sent, _: sent == REPORTS)
+            milliseconds = [1000 * each for each in pressed.delays_s]
             cuts = statistics.quantiles(milliseconds, n=100)
             figures[path] = {"p50_ms": round(cuts[49], 2), "p99_ms": round(cuts[98], 2)}
-            figures[path]["per_s"] = round(len(delays) / press.seconds)  # type: ignore[attr-defined]
+            figures[path]["per_s"] = round(REPORTS / pressed.seconds)
     print(json.dumps(figures))
     results = Path(os.environ.get("GADGETIP_RESULTS", "/tmp"))
     (results / "reports.json").write_text(json.dumps(figures, indent=2))
-
-
-def press(keyboard: Path, raw: Path) -> list[float]:
-    """Send numbered reports as fast as they go; returns seconds from device to host of each."""
-    sent: list[float] = []
-    delays: list[float] = []
-    room = threading.Semaphore(UNDER_WAY)
-    device = os.open(keyboard, os.O_RDWR)
-    seen = os.open(raw, os.O_RDWR)
-
-    def send() -> None:
-        for number in range(REPORTS):
-            room.acquire()
-            sent.append(time.monotonic())
-            os.write(device, struct.pack("<BBIH", 0, 0, number, 0))
-
-    began = time.monotonic()
-    sending = threading.Thread(target=send, daemon=True)
-    sending.start()
-    try:
-        for number in range(REPORTS):
-            report = os.read(seen, 8)
-            delays.append(time.monotonic() - sent[number])
-            room.release()
-            assert struct.unpack("<BBIH", report)[2] == number, f"report {number}: {report.hex()}"
-    finally:
-        press.seconds = time.monotonic() - began  # type: ignore[attr-defined]
-        os.close(seen)
-        os.close(device)
-    sending.join()
-    return delays

@@ -132,6 +132,14 @@ class Foreground:
                 return event
             passed.append(event)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
     def interrupt(self) -> None:
         os.kill(self._process.pid, signal.SIGINT)
 

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "engine.h"
 #include "lane.h"
 
@@ -249,7 +248,7 @@ struct engine *engine_make(int file, uint32_t devid, uint32_t next_seqnum, int *
         *error = ENOMEM;
         return NULL;
     }
-    engine->poll = engine->wake = engine->events = -1;
+    engine->poll = engine->wake = engine->events = engine->files.completed = -1;
     engine->last = &engine->first;
     pthread_mutex_init(&engine->lock, NULL);
     *error = prepare(engine, file, devid, next_seqnum);

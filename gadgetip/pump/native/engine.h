@@ -111,7 +111,8 @@ struct request {
     uint64_t serial;
     struct span span;
     int64_t result;
-    uint32_t id;
+    uint32_t id;     /* its place in the table */
+    uint32_t number; /* what Python knows it by: never used again */
     uint32_t size;
     uint32_t entries;
     uint8_t state;

@@ -6,7 +6,6 @@
  * kernel shares with the process (fs/aio.c, struct aio_ring), which takes no system call; eventfd
  * and epoll (edge-triggered) say when to look, so that the counter need not be read either.
  */
-#define _GNU_SOURCE
 #include "engine.h"
 #include "lane.h"
 
@@ -243,6 +242,7 @@ struct request *request_queue(struct engine *engine, struct file *file, struct s
     request->span = span;
     request->state = REQUEST_QUEUED;
     request->serial = ++files->serial;
+    request->number = (uint32_t)request->serial;
     file->pending++;
     if (file->is_blocking) {
         *file->jobs_end = request;

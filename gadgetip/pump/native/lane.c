@@ -4,6 +4,7 @@
 
 #define MAX_PACKET 1024u
 #define MAX_TRANSFER_BYTES (4u * 1024 * 1024)
+#define CSW_ROOM 64u /* behind the data of a slot, in whole cache lines */
 #define FEW 4u /* CBWs and CSWs under way: one, and what the host has not taken yet */
 
 bool lane_is_quiet(const struct lane *lane)
@@ -30,6 +31,8 @@ void lane_park(struct lane *lane, bool tell)
 
     if (lane->state != LANE_LENT)
         return;
+    if (lane->kind == LANE_BOT)
+        bot_lane_flush(lane);
     lane->state = LANE_PARKED;
     for (uint32_t index = 0; index < MAX_URBS; index++) {
         struct urb *urb = &engine->stream.urbs[index];
@@ -121,7 +124,7 @@ static bool make_bot(struct lane *lane)
     lane->reserved = in->window * (in->bytes / MAX_REQUEST_BYTES + 1) + out->window + 2 * FEW;
     if (bot->keep_bytes != 0 && (bot->kept = malloc(bot->keep_bytes)) == NULL)
         return false;
-    return ring_make(&in->ring, in->window, whole_in) &&
+    return ring_make(&in->ring, in->window, whole_in + CSW_ROOM) &&
            ring_make(&out->ring, out->window, whole_out) &&
            ring_make(&bot->commands, FEW, bot->command_bytes) &&
            ring_make(&bot->statuses, FEW, bot->status_bytes);

@@ -79,6 +79,7 @@ struct bot_lane {
     uint32_t asked, moved, bytes_out;
     uint32_t read_bytes;
     uint32_t units; /* bit by bit: those that were addressed */
+    struct span last; /* of the data, while its burst lasts: the CSW may come to it */
     uint8_t *kept;
     uint32_t kept_bytes, keep_bytes;
     bool kept_all;
@@ -126,6 +127,7 @@ void out_lane_flush(struct lane *lane);
 void bot_lane_lent(struct lane *lane, const uint8_t command[CBW_BYTES]);
 void bot_lane_returned(struct lane *lane, struct urb *urb);
 void bot_lane_completed(struct lane *lane, struct request *request);
+/* Write what was kept back for the CSW to come to it. */
 void bot_lane_flush(struct lane *lane);
 /* Whether this is a CBW that the lane carries out; the rest is the shaper's. */
 bool bot_lane_wants(const uint8_t *data, uint32_t length);

@@ -116,7 +116,7 @@ static void take_data(struct lane *lane)
     struct bot_lane *bot = &lane->u.b;
     struct way *out = &lane->out;
 
-    while (!bot->data_in && !bot->data_over && bot->asked < bot->data_length &&
+    while (lane->state == LANE_LENT && !bot->data_in && !bot->data_over && bot->asked < bot->data_length &&
            out->pending + out->in_flight < out->window) {
         uint32_t left = bot->data_length - bot->asked;
         uint32_t size = left < bot->read_bytes ? left : bot->read_bytes;
@@ -140,7 +140,7 @@ static void ask(struct lane *lane)
     struct way *in = &lane->in;
     struct span span;
 
-    if (!bot->under_way || bot->status_asked)
+    if (lane->state != LANE_LENT || !bot->under_way || bot->status_asked)
         return;
     if (bot->data_in) {
         while (!bot->data_over && bot->asked < bot->data_length &&
@@ -216,7 +216,7 @@ static void finish(struct lane *lane)
 {
     struct bot_lane *bot = &lane->u.b;
 
-    if (!bot->under_way || !bot->status_seen || !bot->data_over)
+    if (lane->state != LANE_LENT || !bot->under_way || !bot->status_seen || !bot->data_over)
         return;
     if (lane->in.in_flight != 0 || lane->out.pending != 0) {
         park(lane); /* something is left over: the shaper takes it back */
@@ -226,18 +226,53 @@ static void finish(struct lane *lane)
     expect_command(lane);
 }
 
-/* Nothing that arrives in one burst is written before the end of it: see the head. */
+void bot_lane_flush(struct lane *lane)
+{
+    struct span last = lane->u.b.last;
+
+    if (last.data == NULL)
+        return;
+    memset(&lane->u.b.last, 0, sizeof last);
+    queue(lane, &lane->in, last, ROLE_DATA); /* there is room: lane_make has seen to it */
+}
+
 static void give(struct lane *lane, struct span *span, uint32_t length)
 {
+    struct bot_lane *bot = &lane->u.b;
+
     for (uint32_t at = 0; at < length; at += MAX_REQUEST_BYTES) {
         uint32_t rest = length - at;
-        uint32_t piece = rest < MAX_REQUEST_BYTES ? rest : MAX_REQUEST_BYTES;
+        bool is_last = rest <= MAX_REQUEST_BYTES && bot->moved >= bot->data_length;
+        struct span piece = span_share(span, at, rest < MAX_REQUEST_BYTES ? rest : MAX_REQUEST_BYTES);
 
-        if (queue(lane, &lane->in, span_share(span, at, piece), ROLE_DATA) == NULL) {
-            park(lane);
-            return;
+        bot_lane_flush(lane);
+        if (is_last) {
+            bot->last = piece;
+            lane_mark_dirty(lane);
+        } else {
+            queue(lane, &lane->in, piece, ROLE_DATA);
         }
     }
+}
+
+/* Write the CSW; behind the last of the data, in one piece with it, where that is still here. */
+static void give_status(struct lane *lane, const struct span *status)
+{
+    struct span *last = &lane->u.b.last;
+    struct request *request;
+
+    if (last->data == NULL || last->length % lane->in.host_packet != 0 ||
+        last->length + CSW_BYTES > MAX_REQUEST_BYTES) {
+        bot_lane_flush(lane);
+        queue(lane, &lane->in, span_share(status, 0, CSW_BYTES), ROLE_STATUS);
+        return;
+    }
+    memcpy(last->data + last->length, status->data, CSW_BYTES);
+    last->length += CSW_BYTES;
+    request = queue(lane, &lane->in, *last, ROLE_STATUS);
+    memset(last, 0, sizeof *last);
+    if (request == NULL)
+        park(lane);
 }
 
 static void data_returned(struct lane *lane, struct urb *urb)
@@ -265,8 +300,7 @@ static void status_returned(struct lane *lane, struct urb *urb)
 {
     lane->in.urbs++;
     lane->u.b.status_seen = true;
-    if (queue(lane, &lane->in, span_share(&urb->span, 0, CSW_BYTES), ROLE_STATUS) == NULL)
-        park(lane);
+    give_status(lane, &urb->span);
     urb_free(lane->engine, urb);
     finish(lane);
 }
@@ -350,11 +384,6 @@ void bot_lane_completed(struct lane *lane, struct request *request)
         park(lane);
         engine_completed(lane->engine, request);
     }
-}
-
-void bot_lane_flush(struct lane *lane)
-{
-    (void)lane;
 }
 
 void bot_lane_watch(struct lane *lane, int64_t now)

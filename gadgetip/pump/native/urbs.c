@@ -10,6 +10,7 @@
 #include "lane.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -246,7 +247,7 @@ void stream_send(struct engine *engine)
         sent = sendmsg(stream->file, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent >= 0) {
             note_sent(stream, (size_t)sent);
-        } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        } else if (errno == EAGAIN) {
             if (!stream->is_blocked)
                 engine_watch_room(engine, true);
             return;
@@ -261,11 +262,15 @@ void stream_send(struct engine *engine)
 
 /* --- receiving ------------------------------------------------------------------------------ */
 
-static void protocol_error(struct engine *engine, const char *what, uint32_t value)
+__attribute__((format(printf, 2, 3))) static void protocol_error(struct engine *engine,
+                                                                 const char *what, ...)
 {
     char text[sizeof engine->ending_text];
+    va_list values;
 
-    snprintf(text, sizeof text, what, value);
+    va_start(values, what);
+    vsnprintf(text, sizeof text, what, values);
+    va_end(values);
     engine_end(engine, ENDING_PROTOCOL, 0, text);
 }
 
@@ -439,7 +444,7 @@ void stream_receive(struct engine *engine)
         if (got < 0) {
             if (errno == EINTR)
                 continue;
-            if (errno != EAGAIN && errno != EWOULDBLOCK)
+            if (errno != EAGAIN)
                 engine_end(engine, ENDING_ERRNO, errno, NULL);
             return;
         }

@@ -18,6 +18,7 @@ its four pipes.
 from gadgetip.pump.shapers.base import DeviceChangedError, Shaper, ShaperContext, Side
 from gadgetip.pump.shapers.bot import BotShaper
 from gadgetip.pump.shapers.in_shaper import InShaper
+from gadgetip.pump.shapers.out_shaper import OutShaper
 from gadgetip.pump.shapers.packet_in import PacketInShaper
 from gadgetip.pump.shapers.packet_out import PacketOutShaper
 from gadgetip.pump.shapers.short_in import ShortInShaper
@@ -28,6 +29,7 @@ __all__ = [
     "BotShaper",
     "DeviceChangedError",
     "InShaper",
+    "OutShaper",
     "PacketInShaper",
     "PacketOutShaper",
     "Shaper",

@@ -15,9 +15,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 
 from gadgetip.errors import GadgetipError, LinkLostError
+from gadgetip.pump.endpoint_requests import EndpointRequests
 from gadgetip.pump.interface import EndpointRoute
+from gadgetip.pump.lanes import LaneState
 from gadgetip.pump.remote_endpoint import RemoteEndpoint
-from gadgetip.pump.replica_endpoint import ReplicaEndpoint
 from gadgetip.pump.statistics import EndpointStatistics
 from gadgetip.usb import SetupPacket
 
@@ -50,7 +51,7 @@ class Side:
 
     route: EndpointRoute
     remote: RemoteEndpoint
-    replica: ReplicaEndpoint
+    replica: EndpointRequests
     statistics: EndpointStatistics = field(default_factory=EndpointStatistics)
 
 
@@ -155,6 +156,10 @@ class Shaper(ABC):
         The pump then stops the shaper, carries the request, and starts it again.
         """
         return False
+
+    def adopt(self, state: LaneState) -> None:
+        """Go on where the shaper's lane was; only a shaper that lends has one."""
+        raise NotImplementedError
 
     @abstractmethod
     def begin(self) -> None:

@@ -34,6 +34,7 @@ import asyncio
 import errno
 from functools import partial
 
+from gadgetip.pump.lanes import BotLane, LaneState, Role
 from gadgetip.pump.remote_endpoint import Outcome
 from gadgetip.pump.shapers.base import (
     PASSING,
@@ -46,6 +47,7 @@ from gadgetip.pump.shapers.bot_hold import BotHold
 from gadgetip.pump.shapers.bot_recovery import NO_COMMAND, WATCH_S
 from gadgetip.pump.shapers.bot_wrappers import (
     CBW_LENGTH,
+    CSW_LENGTH,
     CommandBlockWrapper,
     is_bulk_only_reset,
     is_status_of,
@@ -68,14 +70,15 @@ class BotShaper(BotHold):
         super().__init__(out, in_, context)
         self._command_bytes = round_up(CBW_LENGTH, out.route.host_max_packet)
         self._read_bytes = out.route.transfer_bytes
-        self._window_in = in_.route.window_urbs if in_.route.read_ahead else 1
+        self.window_in = in_.route.window_urbs if in_.route.read_ahead else 1
         self._expecting = False
         """Whether a read waits for a CBW."""
+        self.lane: BotLane | None = None
 
     @property
     def unconfirmed(self) -> int:
         """Data-out bytes that the device has not confirmed; the host still waits for their CSW."""
-        return self._bytes_out
+        return self._bytes_out + (self.lane.unconfirmed if self.lane is not None else 0)
 
     def claims(self, setup: SetupPacket) -> bool:
         """A Bulk-Only Mass Storage Reset cancels the command under way."""
@@ -125,7 +128,7 @@ class BotShaper(BotHold):
 
     def _command_came(self, data: bytes) -> None:
         command = CommandBlockWrapper.read(data)
-        if self._answers_itself(command):
+        if self._answers_itself(command) or self._lent(command, data):
             return
         self._begin_command(command or NO_COMMAND)
         self._under_way = True
@@ -138,6 +141,70 @@ class BotShaper(BotHold):
             # It is the device's to refuse, and may get no CSW: the host's next word is a CBW.
             self._expect_command()
 
+    def _lent(self, command: CommandBlockWrapper | None, data: bytes) -> bool:
+        """Whether the lane carries out this command, and those behind it."""
+        if self.lane is None or command is None or not self.running or self._later:
+            return False
+        for side in self.sides:
+            if side.remote.in_flight or side.replica.pending or self.recovering(side):
+                return False
+        if not self.lane.lend(data, patient=self._patient, read_bytes=self._read_bytes):
+            return False
+        self._begin_command(NO_COMMAND)
+        return True
+
+    def adopt(self, state: LaneState) -> None:
+        """Go on where the lane was, in the middle of a command or before the next."""
+        data = state.bytes("command")
+        command = CommandBlockWrapper.read(data)
+        self._expecting = bool(state.number("expecting"))
+        self._bytes_out += state.number("bytes_out")
+        self._note_units(state.number("units"))
+        if state.number("under_way") and command is not None:
+            self._begin_command(command)
+            self._under_way = True
+            self._asked, self._moved = state.number("asked"), state.number("moved")
+            self._data_over = bool(state.number("data_over"))
+            self._status_asked = bool(state.number("status_asked"))
+            self._status_seen = bool(state.number("status_seen"))
+            kept = state.bytes("kept") if state.number("kept_all") else None
+            self._note_kept(kept, self.out.route.transfer_bytes)
+        self._adopt_urbs(state)
+        self._adopt_requests(state)
+        if self._under_way and self._status_asked and not self._status_seen:
+            self._watch_soon(was_ahead=True)
+        asyncio.get_running_loop().call_soon(self._finish)
+
+    def _adopt_urbs(self, state: LaneState) -> None:
+        for urb in state.urbs:
+            if not urb.is_in:
+                is_command = urb.role is Role.COMMAND
+                self.out.remote.adopt(urb.seqnum, partial(self._posted, urb.size, is_command))
+            elif urb.role is Role.STATUS:
+                self.in_.remote.adopt(urb.seqnum, self._status_returned)
+            else:
+                self.in_.remote.adopt(urb.seqnum, partial(self._data_returned, urb.size))
+
+    def _adopt_requests(self, state: LaneState) -> None:
+        for request in state.requests:
+            if request.is_write:
+                # The lane may have put the CSW behind the last of the data.
+                is_both = request.role is Role.STATUS and request.size > CSW_LENGTH
+                given = partial(self._both_given if is_both else self._given, request.data)
+                self.in_.replica.adopt_write(request.number, len(request.data), given)
+            elif request.role is Role.COMMAND:
+                self.out.replica.adopt_read(request.number, self._command_read)
+            else:
+                taken = partial(self._data_taken, request.size)
+                self.out.replica.adopt_read(request.number, taken)
+
+    def _watch_soon(self, *, was_ahead: bool = False) -> None:
+        """Look at a device that was asked for its CSW ahead of time, or is now."""
+        is_ahead = was_ahead or self._data_unsettled()
+        if self._command.data_in and not self._patient and is_ahead:
+            loop = asyncio.get_running_loop()
+            self._watch = loop.call_later(WATCH_S, self._watch_status, self._command)
+
     def _ask(self) -> None:
         """Let URBs wait at the device: for the data, as the window allows, then for the CSW."""
         if not self._under_way or self.held or self.recovering(self.in_):
@@ -147,7 +214,7 @@ class BotShaper(BotHold):
             while (
                 not self._data_over
                 and self._asked < self._command.data_length
-                and remote.in_flight + self.in_.replica.pending < self._window_in
+                and remote.in_flight + self.in_.replica.pending < self.window_in
             ):
                 size = min(route.transfer_bytes, self._command.data_length - self._asked)
                 self._asked += size
@@ -162,9 +229,7 @@ class BotShaper(BotHold):
             return
         self._status_asked = True
         remote.submit_in(self._status_bytes, self._status_returned)
-        if self._command.data_in and not self._patient and self._data_unsettled():
-            loop = asyncio.get_running_loop()
-            self._watch = loop.call_later(WATCH_S, self._watch_status, self._command)
+        self._watch_soon()
 
     # --- data in ----------------------------------------------------------------------------
 
@@ -232,6 +297,14 @@ class BotShaper(BotHold):
         self.in_.statistics.moved += len(data)
         if self.running and not self.recovering(self.in_) and not self._status_asked:
             self._ask()
+
+    def _both_given(self, data: bytes, error: int) -> None:
+        """As `_given`, for the end of the data with the CSW behind it."""
+        at = len(data) - CSW_LENGTH
+        has_failed = error and error not in WHEN_STOPPED and not self.stopping
+        self._given(data[:at] if has_failed and error not in PASSING else data, error)
+        if self._has_hole and has_failed:
+            self._write(data[at:])
 
     # --- data out ---------------------------------------------------------------------------
 

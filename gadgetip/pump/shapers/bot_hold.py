@@ -27,7 +27,7 @@ from gadgetip.pump.shapers.base import ShaperContext, Side
 from gadgetip.pump.shapers.bot_initiator import BotInitiator
 from gadgetip.pump.shapers.bot_memory import MAX_ANSWER_BYTES, BotMemory
 from gadgetip.pump.shapers.bot_recovery import NO_COMMAND, BotRecovery
-from gadgetip.pump.shapers.bot_wrappers import CommandBlockWrapper, pack_status
+from gadgetip.pump.shapers.bot_wrappers import CBW_LENGTH, CommandBlockWrapper, pack_status
 
 MAX_KEPT_BYTES = 4 * 1024 * 1024
 _PASSED = 0
@@ -85,6 +85,21 @@ class BotHold(BotRecovery):
     def _note_command(self) -> None:
         if self._may_hold and self._command is not NO_COMMAND:
             self._memory.used(self._command.unit)
+
+    def _note_units(self, units: int) -> None:
+        """A lane has sent commands to these units, bit by bit."""
+        for unit in range(units.bit_length()):
+            if self._may_hold and units >> unit & 1:
+                self._memory.used(unit)
+
+    def _note_kept(self, kept: bytes | None, piece: int) -> None:
+        """A lane has kept this of the command: its CBW and data; None where that was too much."""
+        if kept is None or not self._may_hold:
+            self._kept = None if self._may_hold else self._kept
+            return
+        data = kept[CBW_LENGTH:]
+        pieces = [data[at : at + piece] for at in range(0, len(data), piece)]
+        self._kept, self._kept_bytes = [kept[:CBW_LENGTH], *pieces], len(kept)
 
     def _note_data(self, data: bytes) -> None:
         if self._may_hold and self._memory.wants(self._command):

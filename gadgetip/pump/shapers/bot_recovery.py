@@ -173,6 +173,7 @@ class BotRecovery(Shaper):
         self.in_.statistics.halts += 1
         await self.in_.remote.unlink_all()
         if self._status_seen:  # it crossed the unlink: the command is through all the same
+            self._data_over = self._data_over or self._command.data_in
             await self.in_.remote.clear_halt()
             asyncio.get_running_loop().call_soon(self._finish)
             return

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
+from gadgetip.pump.lanes import InLane, LaneState
 from gadgetip.pump.remote_endpoint import Outcome
 from gadgetip.pump.shapers.base import (
     WHEN_STOPPED,
@@ -49,6 +50,7 @@ class InShaper(Shaper):
         self._stalls = 0
         self._bus_errors = 0
         self._observe: Callable[[bytes], None] | None = None
+        self.lane: InLane | None = None
 
     @property
     @abstractmethod
@@ -62,6 +64,11 @@ class InShaper(Shaper):
     @abstractmethod
     def next_write(self) -> tuple[bytes | bytearray, int]:
         """Take the next write from `_arrived`, and of how many entries it is made."""
+
+    @property
+    def window(self) -> int:
+        """URBs that may wait at either end together."""
+        return self._window
 
     @property
     def waiting(self) -> int:
@@ -122,9 +129,29 @@ class InShaper(Shaper):
         return self.running
 
     def fill(self) -> None:
-        """Ask the device for as much as the window allows."""
+        """Ask the device for as much as the window allows, or let the lane do it."""
+        if self.lane is not None:
+            is_quiet = not (self.side.remote.in_flight or self.waiting or self.side.replica.pending)
+            if not is_quiet or not self.may_ask():
+                return  # when all of it is through, the lane goes on
+            if self.lane.lend(self._armed, self._max_writes):
+                return
         while self.may_ask() and self.side.remote.in_flight + self.waiting < self._armed:
             self.submit()
+
+    def adopt(self, state: LaneState) -> None:
+        """Go on where the lane was."""
+        self._max_writes = state.number("max_writes")
+        if state.number("good"):
+            self._stalls = self._bus_errors = 0
+            self._armed = self._window
+        self._arrived.extend(state.arrived)
+        for urb in state.urbs:
+            self.side.remote.adopt(urb.seqnum, self._returned)
+        for request in state.requests:
+            self._written += request.entries
+            taken = partial(self._taken, request.entries, request.data)
+            self.side.replica.adopt_write(request.number, len(request.data), taken)
 
     def submit(self) -> None:
         """Let one URB wait at the device."""

@@ -12,6 +12,7 @@ from abc import abstractmethod
 from collections import deque
 from functools import partial
 
+from gadgetip.pump.lanes import LaneState, OutLane
 from gadgetip.pump.remote_endpoint import Outcome
 from gadgetip.pump.shapers.base import Shaper, ShaperContext, Side, pause_before_rearming
 from gadgetip.wire import RetSubmit
@@ -28,6 +29,7 @@ class OutShaper(Shaper):
         self._bytes_out = 0
         self._submit_due = False
         self._stalls = 0
+        self.lane: OutLane | None = None
 
     @property
     @abstractmethod
@@ -45,7 +47,8 @@ class OutShaper(Shaper):
     @property
     def unconfirmed(self) -> int:
         """Bytes read from the host and not yet confirmed by the device."""
-        return self._bytes_out + sum(map(len, self._arrived))
+        by_lane = self.lane.unconfirmed if self.lane is not None else 0
+        return by_lane + self._bytes_out + sum(map(len, self._arrived))
 
     def begin(self) -> None:
         """Queue reads up to the window."""
@@ -80,7 +83,31 @@ class OutShaper(Shaper):
         self._submit()
         self._fill()
 
+    def adopt(self, state: LaneState) -> None:
+        """Go on where the lane was."""
+        if state.number("good"):
+            self._stalls = 0
+        for urb in state.urbs:
+            self._entries_out += urb.entries
+            self._bytes_out += urb.size
+            self.side.remote.adopt(urb.seqnum, partial(self._returned, urb.entries, urb.size))
+        for request in state.requests:
+            self.side.replica.adopt_read(request.number, self._read)
+        self._arrived.extend(map(memoryview, state.arrived))
+        if self._arrived:
+            self._submit_soon()
+
+    def _lent(self) -> bool:
+        """Whether the lane goes on, or is about to, when all that is under way is through."""
+        if self.lane is None:
+            return False
+        if self.side.replica.pending or self.side.remote.in_flight or self._arrived:
+            return True
+        return self.running and not self.recovering(self.side) and self.lane.lend()
+
     def _fill(self) -> None:
+        if self._lent():
+            return
         replica, size = self.side.replica, self.read_bytes
         window = self.side.route.window_urbs
         while (
@@ -95,8 +122,12 @@ class OutShaper(Shaper):
             self.read_failed(self.side, error, self._fill)
             return
         self.arrive(data)
-        if not self._submit_due and not self.recovering(self.side):
-            # Completions come in bursts: what has arrived by the end of this one may be merged.
+        if not self.recovering(self.side):
+            self._submit_soon()
+
+    def _submit_soon(self) -> None:
+        """Completions come in bursts: what has arrived by the end of this one may be merged."""
+        if not self._submit_due:
             self._submit_due = True
             asyncio.get_running_loop().call_soon(self._submit)
 

@@ -3,13 +3,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gadgetip.attachment import running
+from gadgetip.attachment import Traffic, running
 from gadgetip.attachment.running import Registration, Running, list_running, parse_running, stop
 
 
@@ -34,6 +35,24 @@ def test_an_attachment_is_listed_while_it_runs(directory: Path) -> None:
     assert list_running() == []
     assert list(directory.iterdir()) == []
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_what_has_moved_is_listed_until_the_device_is_lost() -> None:
+    with Registration("gadget", "nas", "1-2", "dummy_udc.0") as registration:
+        registration.attached("1-2", udc="dummy_udc.0", window_urbs=8)
+        assert (list_running()[0].window_urbs, list_running()[0].traffic) == (8, None)
+        began = time.monotonic()
+        traffic = Traffic(1, 2, 3, 4, 5, 6, 7, 0.5, 0.25, 8)
+        registration.moved(traffic)
+        [there] = list_running()
+        assert there.traffic == traffic
+        assert there.counted_s is not None
+        assert began <= there.counted_s <= time.monotonic()
+        registration.moved(Traffic(2, 3))
+        assert list_running()[0].traffic == Traffic(2, 3)
+        registration.lost()
+        [awaited] = list_running()
+        assert (awaited.traffic, awaited.counted_s, awaited.window_urbs) == (None, None, None)
 
 
 def test_a_controller_that_was_asked_for_is_known_from_the_beginning() -> None:

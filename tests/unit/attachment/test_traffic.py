@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gadgetip.attachment import Traffic
-from gadgetip.attachment.traffic import count_traffic, pack_traffic, parse_traffic
+from gadgetip.attachment.counting import count_traffic
+from gadgetip.attachment.traffic import pack_traffic, parse_traffic, traffic_of
 from gadgetip.pump import EndpointStatistics
 from tests.unit.pump.stub import tcp_pair
 
@@ -19,6 +20,9 @@ COUNTS = st.integers(0, 2**64)
         Traffic,
         *[COUNTS] * 7,
         round_trip_s=st.none() | st.floats(0, 4000),
+        shortest_round_trip_s=st.none() | st.floats(0, 4000),
+        retransmits=st.none() | COUNTS,
+        saved_round_trips=st.none() | COUNTS,
     )
 )
 def test_what_is_packed_is_read(traffic: Traffic) -> None:
@@ -46,6 +50,8 @@ def fields(**changed: object) -> str:
         fields(round_trip_s=True),
         fields(round_trip_s=10**400),
         fields(round_trip_s="1"),
+        fields(shortest_round_trip_s=-1),
+        fields(retransmits=1.5),
     ],
 )
 def test_anything_else_is_none(text: str) -> None:
@@ -54,6 +60,13 @@ def test_anything_else_is_none(text: str) -> None:
 
 def test_whole_seconds_are_a_round_trip_too() -> None:
     assert parse_traffic(fields(round_trip_s=1)) == Traffic(1, 2, 3, 4, 5, 6, 7, 1)
+
+
+def test_what_the_kernel_does_not_count_is_left_out_by_the_keeper_only() -> None:
+    of_the_kernel = {**json.loads(pack_traffic(Traffic(1, 2))), "round_trip_s": 0.5}
+    assert traffic_of(of_the_kernel) == Traffic(1, 2, round_trip_s=0.5)
+    assert traffic_of(of_the_kernel | {"bytes_in": None}) is None
+    assert parse_traffic(json.dumps(of_the_kernel)) is None
 
 
 _JSON = st.recursive(
@@ -83,6 +96,7 @@ def test_endpoints_are_added_up_by_their_direction() -> None:
     assert (traffic.bytes_out, traffic.urbs_out) == (11, 3)
     assert (traffic.discarded, traffic.halts, traffic.errors) == (3, 1, 4)
     assert traffic.round_trip_s is not None
+    assert traffic.retransmits == 0
     ours.close()  # as while the replica is held
     assert count_traffic(statistics, ours).round_trip_s is None
     theirs.close()

@@ -30,7 +30,7 @@ class Keeping:
 
     def fork(self, live: Any) -> WorkerProcess:
         """`live` gets the worker's end of the channel, and returns its exit status."""
-        self._monkeypatch.setattr(keeper, "run_worker", lambda _u, _r, _p, end: live(end))
+        self._monkeypatch.setattr(keeper, "run_worker", lambda _u, _r, _p, end, _pump: live(end))
         imported = SimpleNamespace(stream=self.stream, urbs=lambda: None)
         replica = SimpleNamespace(files=frozenset({self.endpoint0}))
         worker = WorkerProcess(

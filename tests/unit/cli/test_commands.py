@@ -10,13 +10,22 @@ from typing import Any
 
 import pytest
 
-from gadgetip.attachment import Bound, Imported, Listener, PatientSearch, Search, search_once
+from gadgetip.attachment import (
+    Bound,
+    Imported,
+    Listener,
+    PatientSearch,
+    Search,
+    Traffic,
+    search_once,
+)
 from gadgetip.errors import DeviceUnpluggedError, ExitStatus, LinkLostError
 from gadgetip.gadget import Udc
 from gadgetip.gadget.udc_models import DUMMY_HCD
 from gadgetip.link import HostAddress
 from gadgetip.matching import DeviceFacts, DeviceSelector
 from gadgetip.profiles import ProfileChoice
+from gadgetip.pump import PumpChoice, VhciPump
 from gadgetip.remote import ImportedDevice
 from gadgetip.remote.finding import FoundDevice
 from gadgetip.server.hardware_database import known_names
@@ -194,7 +203,7 @@ def bound(tree: DeviceTree) -> Bound:
 @pytest.fixture
 def attached(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """What `attach` asked for; the attachment lives for a moment and is stopped by the user."""
-    seen = SimpleNamespace(tree=HS_STICK, sinks=[], searches=[], losses=[])
+    seen = SimpleNamespace(tree=HS_STICK, sinks=[], searches=[], losses=[], pumps=[])
 
     def to_gadget(
         address: HostAddress,
@@ -203,8 +212,10 @@ def attached(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         profile_for: ProfileChoice,
         listener: Listener,
         search: Search,
+        pump: PumpChoice,
     ) -> None:
         seen.searches.append(search)
+        seen.pumps.append(pump)
         seen.sinks.append(("gadget", str(address), str(selector), udc))
         seen.profile = profile_for(DeviceFacts())
         listener.bound(bound(seen.tree))
@@ -227,8 +238,14 @@ def attached(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         selector: DeviceSelector,
         search: Search,
         on_attached: Callable[[Imported], None],
+        on_traffic: Callable[[Traffic], None],
+        *,
+        pump: VhciPump,
+        on_notice: Callable[[str], None],
     ) -> None:
+        on_traffic(Traffic(1, 2))
         seen.searches.append(search)
+        seen.pumps.append(pump)
         seen.sinks.append(("stay", str(address), str(selector), None))
         if seen.losses:
             with suppress(AttributeError):  # it is found, and then it is lost
@@ -253,6 +270,9 @@ def attached(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
         (["nas", "1-2", "--to", "vhci"], ("vhci", "nas", "1-2", None)),
         (["nas", "1-2", "--to", "vhci", "--wait"], ("vhci", "nas", "1-2", None)),
         (["nas", "1-2", "--to", "vhci", "--keep"], ("stay", "nas", "1-2", None)),
+        (["nas", "1-2", "--to", "vhci", "--pump", "auto"], ("vhci", "nas", "1-2", None)),
+        (["nas", "1-2", "--to", "vhci", "--pump", "kernel"], ("vhci", "nas", "1-2", None)),
+        (["nas", "1-2", "--to", "vhci", "--pump", "native"], ("stay", "nas", "1-2", None)),
         (["nas", "1-2", "--keep", "--wait"], ("gadget", "nas", "1-2", None)),
         # The stock tool's spelling does what the stock tool does, unless told otherwise.
         (["-r", "nas", "-b", "1-2"], ("vhci", "nas", "1-2", None)),
@@ -267,6 +287,15 @@ def test_where_a_device_goes(
     assert attached.sinks == [sink]
     if "--keep" not in arguments:
         assert isinstance(attached.searches[0], PatientSearch) == ("--wait" in arguments)
+
+
+def test_a_pump_that_does_not_go_with_it(gadgetip: Command, attached: SimpleNamespace) -> None:
+    """The kernel carries no replica, and Python no vhci port."""
+    for sink, pump in (("gadget", "kernel"), ("vhci", "python")):
+        run = gadgetip("attach", "nas", "1-2", "--to", sink, "--pump", pump)
+        assert run.status == ExitStatus.USAGE
+        assert pump in run.err.splitlines()[-1]
+    assert attached.sinks == []
 
 
 def test_a_backend_and_a_profile_reach_the_attachment(

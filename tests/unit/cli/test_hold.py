@@ -30,7 +30,7 @@ class Attached:
         listener.resumed(1.23456)
 
     def _wishes(self, arguments: Iterable[object]) -> tuple[ProfileChoice, Listener]:
-        _, _, _, profile_for, listener, _ = arguments
+        _, _, _, profile_for, listener, *_ = arguments
         assert callable(profile_for)
         assert isinstance(listener, Listener)
         return profile_for, listener

@@ -26,6 +26,9 @@ def test_what_has_moved_and_how_long_it_takes() -> None:
         assert info.bytes_received - before.bytes_received == 4
         assert peer.bytes_received - peer_before.bytes_received == 3000
         assert 0 < info.round_trip_s < 1
+        assert info.shortest_round_trip_s is not None
+        assert 0 <= info.shortest_round_trip_s <= info.round_trip_s
+        assert info.retransmits == 0
 
 
 def test_what_is_no_connection() -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from gadgetip.pump import replica_endpoint
+from gadgetip.pump import endpoint_requests
 from gadgetip.pump.batch import Batch
+from gadgetip.pump.endpoint_requests import FIFO_BYTES
 from gadgetip.pump.file_kind import FileKind
-from gadgetip.pump.replica_endpoint import FIFO_BYTES, ReplicaEndpoint
+from gadgetip.pump.replica_endpoint import ReplicaEndpoint
 from gadgetip.pump.request_queue import RequestQueue
 
 LIMIT_S = 10.0
@@ -36,7 +37,7 @@ def test_what_is_no_file() -> None:
 def test_a_halt_behind_a_write_that_may_still_be_in_a_fifo(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: FileKind, size: int, waits: bool
 ) -> None:
-    monkeypatch.setattr(replica_endpoint, "FIFO_S", 0.3)
+    monkeypatch.setattr(endpoint_requests, "FIFO_S", 0.3)
 
     async def scenario() -> float:
         queue = RequestQueue(8, Batch())

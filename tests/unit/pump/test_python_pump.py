@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from gadgetip.errors import GadgetipError, LocalProtocolError
-from gadgetip.pump import ControlTimeoutError, EndpointRoute, PythonPump, Shaping, python_pump
+from gadgetip.pump import ControlTimeoutError, EndpointRoute, Shaping, python_pump
 from gadgetip.pump.batch import Batch
+from gadgetip.pump.python_pump import PythonPump
 from gadgetip.usb import SetupPacket
 from gadgetip.wire import CmdSubmit
 

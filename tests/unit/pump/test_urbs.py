@@ -10,6 +10,7 @@ import pytest
 
 from gadgetip.errors import GadgetipError, LinkLostError, LocalProtocolError, RemoteProtocolError
 from gadgetip.pump import ControlTimeoutError, StallError, UrbStream, urbs
+from gadgetip.pump.link_errors import link_error
 from gadgetip.usb import Direction, SetupPacket
 from gadgetip.wire import ClientConnection, CmdSubmit, CmdUnlink, RetSubmit, TransferFlag
 
@@ -486,7 +487,7 @@ def test_a_link_that_breaks_while_sending() -> None:
     ],
 )
 def test_the_reason_in_words(number: int, text: str) -> None:
-    assert text in str(urbs._link_error(OSError(number, "Broken pipe")))
+    assert text in str(link_error(OSError(number, "Broken pipe")))
 
 
 # --- what is ours ---------------------------------------------------------------------------

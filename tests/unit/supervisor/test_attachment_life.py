@@ -19,6 +19,7 @@ from gadgetip.errors import (
 from gadgetip.link import HostAddress
 from gadgetip.matching import Match, MatchSelector, Wanted, facts_of_tree
 from gadgetip.profiles import ProfileChoice
+from gadgetip.pump import PumpChoice
 from gadgetip.remote import FoundDevice, stale_session
 from gadgetip.supervisor import attachment_life
 from gadgetip.supervisor.attachment_life import keep
@@ -59,6 +60,7 @@ def until_lost(
     profile_for: ProfileChoice,
     listener: Listener,
     search: Search,
+    pump: PumpChoice = PumpChoice.AUTO,
 ) -> None:
     """As `attach_to_gadget`, without a gadget."""
     found = search(address, selector)
@@ -165,7 +167,7 @@ def test_losses_that_are_paused_after(
     error: GadgetipError,
     told: list[News],
 ) -> None:
-    def attach(*arguments: object) -> None:
+    def attach(*arguments: object, **_: object) -> None:
         search = arguments[-1]
         assert callable(search)
         search(arguments[0], arguments[1]).imported.close()
@@ -186,7 +188,7 @@ def test_losses_that_are_paused_after(
 
 
 def test_what_this_machine_lacks(server: EmulatedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    def attach(*_: object) -> None:
+    def attach(*_: object, **__: object) -> None:
         raise PrerequisiteError("no module")
 
     monkeypatch.setattr(attachment_life, "attach_to_gadget", attach)
@@ -214,6 +216,7 @@ def test_a_device_that_is_refused_does_not_keep_another_one_away(
         profile_for: ProfileChoice,
         listener: Listener,
         search: Search,
+        pump: PumpChoice = PumpChoice.AUTO,
     ) -> None:
         def refusing_the_first(address: HostAddress, selector: Wanted) -> FoundDevice:
             found = search(address, selector)
@@ -258,7 +261,7 @@ def test_a_device_that_is_refused_does_not_keep_another_one_away(
 def test_a_named_profile_says_how_long_the_pauses_are(
     server: EmulatedServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def attach(*arguments: object) -> None:
+    def attach(*arguments: object, **_: object) -> None:
         search = arguments[-1]
         assert callable(search)
         search(arguments[0], arguments[1]).imported.close()
@@ -297,7 +300,7 @@ def test_a_profile_that_is_not_there(
 def test_detached_on_this_machine(
     server: EmulatedServer, monkeypatch: pytest.MonkeyPatch, detached: bool
 ) -> None:
-    stay: Callable[..., bool] = lambda *_: detached  # noqa: E731 (it has a type)
+    stay: Callable[..., bool] = lambda *_, **__: detached  # noqa: E731 (it has a type)
     monkeypatch.setattr(attachment_life, "stay_on_vhci", stay)
     monkeypatch.setattr(attachment_life, "list_ports", list)
 

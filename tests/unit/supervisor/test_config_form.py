@@ -88,6 +88,11 @@ to = "vhci"
         (STICK + 'on_loss = "hold"', '[[attachment]] on_loss is "hold": say for how many seconds'),
         (STICK + 'to = "vhci"\nudc = "x"', '[[attachment]] udc goes with to = "gadget"'),
         (STICK + 'to = "vhci"\nhold_s = 1', '[[attachment]] hold_s goes with to = "gadget"'),
+        (STICK + 'pump = "kernel"', '[[attachment]] pump is "kernel": to = "gadget" has auto, nat'),
+        (
+            STICK + 'to = "vhci"\npump = "python"',
+            'pump is "python": to = "vhci" has auto, kernel',
+        ),
         (STICK + STICK[len(HEAD) :], '[[attachment]] name is "stick": an earlier [[attachment]]'),
         (STICK.replace("stick", "a b"), '[[attachment]] name is "a b": a name has 1 to 64'),
         (STICK.replace('"nas"', '"nas:0"'), "[[attachment]] server is \"nas:0\": '0' is no port"),
@@ -120,7 +125,7 @@ VALUES = st.recursive(
     max_leaves=6,
 )
 KEYS = st.sampled_from(
-    ["name", "server", "match", "to", "udc", "profile", "enabled", "on_loss", "hold_s", "poll_ms"]
+    ["name", "server", "match", "to", "udc", "profile", "pump", "on_loss", "hold_s", "poll_ms"]
 )
 
 

@@ -60,6 +60,7 @@ def test_from_start_to_running(told: Told) -> None:
         discarded=0,
         halts=0,
         errors=0,
+        saved_round_trips=None,
         round_trip_ms=1.5,
     )
     assert told.states == [

@@ -24,8 +24,9 @@ from random import Random
 
 from gadgetip.errors import LinkLostError
 from gadgetip.pump import EndpointRoute, Pipe, Shaping
+from gadgetip.pump.endpoint_requests import OnRead, OnWritten
 from gadgetip.pump.remote_endpoint import OnOutcome, Outcome, RemoteEndpoint
-from gadgetip.pump.replica_endpoint import OnRead, OnWritten, ReplicaEndpoint
+from gadgetip.pump.replica_endpoint import ReplicaEndpoint
 from gadgetip.pump.shapers import Shaper, ShaperContext, Side
 from gadgetip.usb import Direction, TransferType
 from gadgetip.wire import RetSubmit

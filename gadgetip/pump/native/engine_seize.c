@@ -8,7 +8,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "native.h"
+#include "engine_type.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -86,8 +86,9 @@ static PyObject *urbs_of(const struct snapshot *snapshot)
     for (uint32_t index = 0; list != NULL && index < snapshot->urb_count; index++) {
         const struct urb *urb = snapshot->urbs[index];
 
-        if (!append(list, Py_BuildValue("(IiII)", urb->seqnum, (int)urb->role, urb->size,
-                                        urb->entries)))
+        if (!append(list, Py_BuildValue("(IOiII)", urb->seqnum,
+                                        urb->direction == WIRE_IN ? Py_True : Py_False,
+                                        (int)urb->role, urb->size, urb->entries)))
             Py_CLEAR(list);
     }
     return list;
@@ -101,7 +102,7 @@ static PyObject *requests_of(const struct snapshot *snapshot)
         const struct request *request = snapshot->requests[index];
         Py_ssize_t written = request->file->is_in ? (Py_ssize_t)request->span.length : 0;
 
-        if (!append(list, Py_BuildValue("(IOiIIy#)", request->id,
+        if (!append(list, Py_BuildValue("(IOiIIy#)", request->number,
                                         request->file->is_in ? Py_True : Py_False,
                                         (int)request->role, request->size, request->entries,
                                         (const char *)request->span.data, written)))

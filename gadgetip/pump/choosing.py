@@ -1,0 +1,79 @@
+"""Which pump carries an attachment: the native one where it can, or the one that was asked for."""
+
+from enum import StrEnum
+
+from gadgetip.errors import PrerequisiteError, UsageError
+from gadgetip.pump.interface import EndpointFiles, PumpListener
+from gadgetip.pump.native_module import HOW_TO_GET_IT, native_module, why_not
+from gadgetip.pump.native_pump import NativePump
+from gadgetip.pump.native_urbs import NativeUrbStream
+from gadgetip.pump.shaper_pump import ShaperPump
+from gadgetip.pump.urbs import UrbStream
+
+
+class PumpChoice(StrEnum):
+    """The pumps of a replica, as users choose them."""
+
+    AUTO = "auto"
+    NATIVE = "native"
+    PYTHON = "python"
+
+
+class VhciPump(StrEnum):
+    """What carries the traffic of a device on a vhci port."""
+
+    KERNEL = "kernel"
+    NATIVE = "native"
+
+
+def require_pump(choice: PumpChoice) -> None:
+    """Raise `PrerequisiteError` where the pump that was asked for is not here."""
+    if choice is PumpChoice.NATIVE and native_module() is None:
+        raise PrerequisiteError(
+            f"the native pump {why_not()}: {HOW_TO_GET_IT}, or take --pump python"
+        )
+
+
+def vhci_pump(asked: str | None) -> VhciPump:
+    """The pump that is meant by what a user wrote; raises `UsageError` for one that is none here.
+
+    "auto" is the kernel itself: it needs no process of ours.
+    """
+    if asked in {None, "auto", VhciPump.KERNEL}:
+        return VhciPump.KERNEL
+    if asked == VhciPump.NATIVE:
+        return VhciPump.NATIVE
+    raise UsageError(f"the {asked} pump does not go with --to vhci: take kernel or native")
+
+
+def require_vhci_pump(pump: VhciPump) -> None:
+    """Raise `PrerequisiteError` where it is not here."""
+    if pump is VhciPump.NATIVE and native_module() is None:
+        raise PrerequisiteError(
+            f"the native pump {why_not()}: {HOW_TO_GET_IT}, or take --pump kernel"
+        )
+
+
+def stream_for(choice: PumpChoice, urbs: UrbStream) -> UrbStream:
+    """The stream as the chosen pump carries it; `urbs` is not attached, and nothing is in flight.
+
+    Raises OSError where the kernel refuses what the native pump takes.
+    """
+    module = None if choice is PumpChoice.PYTHON else native_module()
+    return urbs if module is None else NativeUrbStream(module, urbs)
+
+
+def pump_for(
+    urbs: UrbStream,
+    files: EndpointFiles,
+    listener: PumpListener,
+    *,
+    control_limit_s: float,
+    may_hold: bool,
+) -> ShaperPump:
+    """The pump that goes with the stream."""
+    if isinstance(urbs, NativeUrbStream):
+        return NativePump(urbs, files, listener, control_limit_s=control_limit_s, may_hold=may_hold)
+    from gadgetip.pump.python_pump import PythonPump  # noqa: PLC0415 (opens the C library libaio)
+
+    return PythonPump(urbs, files, listener, control_limit_s=control_limit_s, may_hold=may_hold)

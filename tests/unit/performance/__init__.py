@@ -1,0 +1,1 @@
+"""The benchmark's decisions: what is derived, shown, drawn and published."""
