@@ -36,6 +36,7 @@ struct kernel {
     uint32_t count;
     uint8_t header[WIRE_HEADER_BYTES];
     uint32_t have, body;
+    bool is_mad; /* it has said what vhci_hcd never says: nothing is promised to it any more */
 };
 
 struct world {
@@ -109,7 +110,7 @@ static void kernel_read(struct kernel *kernel)
     ssize_t got;
 
     while ((got = recv(kernel->file, bytes, sizeof bytes, MSG_DONTWAIT)) > 0) {
-        for (ssize_t at = 0; at < got; at++) {
+        for (ssize_t at = 0; at < got && !kernel->is_mad; at++) {
             if (kernel->body != 0) {
                 kernel->body--;
             } else {
@@ -121,7 +122,16 @@ static void kernel_read(struct kernel *kernel)
     }
 }
 
-/* What does not fit at once is not said at all: half a message is for `kernel_says_anything`. */
+/* False where it did not fit: half a message is the last that this kernel says with sense. */
+static bool kernel_says(struct kernel *kernel, const void *message, size_t bytes)
+{
+    ssize_t sent = send(kernel->file, message, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+    if (sent > 0 && (size_t)sent < bytes)
+        kernel->is_mad = true;
+    return sent == (ssize_t)bytes;
+}
+
 static void kernel_submits(struct world *world, uint32_t ep, uint32_t direction, uint32_t length,
                            const uint8_t *setup, const uint8_t *data)
 {
@@ -142,7 +152,7 @@ static void kernel_submits(struct world *world, uint32_t ep, uint32_t direction,
         memcpy(message + bytes, data, length);
         bytes += length;
     }
-    if (send(kernel->file, message, bytes, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)bytes)
+    if (kernel_says(kernel, message, bytes))
         kernel->pending[kernel->count++] =
             (struct pending){header.seqnum, direction, length, 0};
 }
@@ -207,7 +217,7 @@ static void kernel_unlinks(struct world *world, uint8_t choice)
     }
     header.seqnum = ++kernel->seqnum;
     wire_pack(message, &header);
-    if (send(kernel->file, message, sizeof message, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof message)
+    if (kernel_says(kernel, message, sizeof message))
         kernel->pending[kernel->count++] =
             (struct pending){header.seqnum, 0, 0, header.unlink_seqnum};
 }
@@ -295,7 +305,8 @@ static void turn(struct world *world)
     }
     bytes_send(relay->server.file, &relay->to_server);
     bytes_send(relay->host.file, &relay->to_host);
-    server_read(&world->server);
+    if (!world->kernel.is_mad) /* else its nonsense is passed on, as it would be without a relay */
+        server_read(&world->server);
     kernel_read(&world->kernel);
 }
 
@@ -319,6 +330,7 @@ static void step(struct world *world, struct input *input)
         work(world->relay);
         break;
     default:
+        world->kernel.is_mad |= what < 20;
         somebody_says_anything(what < 20 ? world->kernel.file : world->server.file, input);
     }
     for (int turns = what & 0x80 ? 3 : 1; turns > 0; turns--)
