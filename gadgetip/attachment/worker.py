@@ -39,7 +39,7 @@ from gadgetip.attachment.held_device import HeldDevice
 from gadgetip.attachment.traffic import pack_traffic
 from gadgetip.errors import GadgetipError
 from gadgetip.gadget import HostEvent, Plan, Replica
-from gadgetip.pump import PumpChoice, UrbStream, pump_for, stream_for
+from gadgetip.pump import PumpChoice, UrbStream, pump_for, require_pump, stream_for
 from gadgetip.usb import SetupPacket, Speed
 
 log = logging.getLogger(__name__)
@@ -391,8 +391,9 @@ def run_worker(
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_RTPRIO, (1, 1))
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    urbs = stream_for(pump, urbs)
+    require_pump(pump)  # loads its module, which a user without privileges may not be able to
     drop_privileges()
+    urbs = stream_for(pump, urbs)
 
     async def live() -> None:
         await Worker(urbs, replica, plan, keeper).run()

@@ -27,7 +27,7 @@ BOT_TRANSFER_BYTES = {Direction.IN: 64 * 1024, Direction.OUT: 128 * 1024}
 """From the host: all that Linux sends with one command. To the host: smaller, so that the first
 piece is on its way while the next arrives."""
 
-PACKET_WINDOW_URBS = 64
+PACKET_WINDOW_URBS = 128
 PACKET_TRANSFER_BYTES = 16 * 1024
 SHORT_WINDOW_URBS = 4
 SHORT_TRANSFER_BYTES = 16 * 1024

@@ -28,7 +28,8 @@ class VhciPump(StrEnum):
 
 def require_pump(choice: PumpChoice) -> None:
     """Raise `PrerequisiteError` where the pump that was asked for is not here."""
-    if choice is PumpChoice.NATIVE and native_module() is None:
+    module = None if choice is PumpChoice.PYTHON else native_module()
+    if choice is PumpChoice.NATIVE and module is None:
         raise PrerequisiteError(
             f"the native pump {why_not()}: {HOW_TO_GET_IT}, or take --pump python"
         )

@@ -69,6 +69,10 @@ class Lane(Protocol):
     """What every lane offers beside its own way to be lent."""
 
     @property
+    def is_lent(self) -> bool:
+        """Whether it goes on, or what it has in its hands is still to be taken back."""
+
+    @property
     def unconfirmed(self) -> int:
         """Bytes that it has taken from the host and the device has not confirmed."""
 

@@ -1,5 +1,7 @@
 """The lanes of the native pump: those of `lanes`, by their numbers in the engine."""
 
+import logging
+
 from gadgetip.pump.interface import Shaping
 from gadgetip.pump.lanes import LaneRequest, LaneState, LaneUrb, Role
 from gadgetip.pump.native_endpoint import NativeReplicaEndpoint
@@ -8,18 +10,25 @@ from gadgetip.pump.shapers import BotShaper, InShaper, OutShaper, Side
 from gadgetip.pump.shapers.bot_hold import MAX_KEPT_BYTES
 from gadgetip.usb import Direction
 
+log = logging.getLogger(__name__)
+
 
 class NativeLane:
     """One lane; `sides` are the shaper's, whose statistics it goes on with."""
 
     def __init__(self, engine: NativeEngine, number: int, sides: list[Side]) -> None:
         self.number = number
+        self.is_lent = False
         self._engine = engine
         self._sides = {side.route.direction: side for side in sides}
 
     @property
     def unconfirmed(self) -> int:
-        """Bytes taken from the host and not confirmed; brings the statistics up to date."""
+        """Bytes taken from the host and not confirmed."""
+        return self.count()
+
+    def count(self) -> int:
+        """Bring the statistics of the sides up to date; returns the bytes not confirmed."""
         if self._engine.is_closed:
             return 0
         counted = self._engine.core.counters(self.number)
@@ -37,7 +46,8 @@ class NativeLane:
         state = None if self._engine.is_closed else self._engine.core.seize(self.number)
         if state is None:
             return None
-        assert self.unconfirmed >= 0  # the counters are the statistics' from here on
+        self.is_lent = False
+        self.count()
         urbs, requests, arrived, place = state
         return LaneState(
             [LaneUrb(seqnum, is_in, Role(role), *rest) for seqnum, is_in, role, *rest in urbs],
@@ -50,8 +60,9 @@ class NativeLane:
         )
 
     def drop(self) -> None:
-        """Nobody needs it any more."""
-        self._engine.core.drop_lane(self.number)
+        """Nobody needs it any more; its shaper has taken everything back."""
+        if not self._engine.core.drop_lane(self.number):
+            log.error("lane %d is dropped with something in its hands", self.number)
 
 
 class NativeInLane(NativeLane):
@@ -59,9 +70,10 @@ class NativeInLane(NativeLane):
 
     def lend(self, armed: int, max_writes: int) -> bool:
         """Go on with `armed` URBs in flight until one has brought something."""
-        if self._engine.is_closed:
-            return False
-        return bool(self._engine.core.lend_in(self.number, armed, max_writes))
+        self.is_lent = not self._engine.is_closed and bool(
+            self._engine.core.lend_in(self.number, armed, max_writes)
+        )
+        return self.is_lent
 
     def reports(self) -> list[bytes]:
         """The last data of each kind since this was asked before; its first byte is the kind."""
@@ -73,7 +85,8 @@ class NativeOutLane(NativeLane):
 
     def lend(self) -> bool:
         """Go on."""
-        return not self._engine.is_closed and bool(self._engine.core.lend_out(self.number))
+        self.is_lent = not self._engine.is_closed and bool(self._engine.core.lend_out(self.number))
+        return self.is_lent
 
 
 class NativeBotLane(NativeLane):
@@ -81,9 +94,10 @@ class NativeBotLane(NativeLane):
 
     def lend(self, command: bytes, *, patient: bool, read_bytes: int) -> bool:
         """Carry out this CBW and those behind it."""
-        if self._engine.is_closed:
-            return False
-        return bool(self._engine.core.lend_bot(self.number, command, patient, read_bytes))
+        self.is_lent = not self._engine.is_closed and bool(
+            self._engine.core.lend_bot(self.number, command, patient, read_bytes)
+        )
+        return self.is_lent
 
 
 def _file(side: Side) -> int:

@@ -7,6 +7,7 @@ what a halt, an error, a reset or a lost link means is written down once.
 """
 
 from collections.abc import Collection
+from functools import partial
 
 from gadgetip.pump.endpoint_requests import EndpointRequests
 from gadgetip.pump.interface import EndpointFiles, EndpointRoute, PumpListener
@@ -73,13 +74,10 @@ class NativePump(ShaperPump):
 
     def _count(self) -> None:
         for lane in self._lanes.values():
-            assert lane.unconfirmed >= 0  # which brings the statistics up to date
+            lane.count()
 
     async def stop(self, interfaces: Collection[int] | None = None) -> None:
         """Cancel what is in flight on both sides, await each answer, and close the files."""
-        for shaper in self._shapers:
-            if interfaces is None or shaper.sides[0].route.interface in interfaces:
-                self._reclaim(shaper)
         await super().stop(interfaces)
         for shaper in [each for each in self._lanes if each not in self._shapers]:
             self._lanes.pop(shaper).drop()
@@ -87,10 +85,9 @@ class NativePump(ShaperPump):
     async def control(self, setup: SetupPacket, data: bytes = b"") -> bytes:
         """Carry one control request to the device, in the host's order."""
         self._show_reports()
-        for shaper in self._shapers:
-            if shaper.claims(setup):
-                self._reclaim(shaper)
-        return await super().control(setup, data)
+        answer = await super().control(setup, data)
+        self._show_reports()  # what came before the answer was of the time before it
+        return answer
 
     def suspend(self) -> None:
         """Keep the host waiting: the link is lost, and may come back (`resume`)."""
@@ -146,6 +143,7 @@ class NativePump(ShaperPump):
             shaper.lane = lane = bot_lane(self._engine, shaper, may_hold=self._context.may_hold)
         if lane is not None:
             self._lanes[shaper] = lane
+            shaper.reclaim = partial(self._reclaim, shaper)
 
     def _replica_endpoint(self, route: EndpointRoute, file: int) -> EndpointRequests:
         return NativeReplicaEndpoint(self._engine, file, is_in=route.direction is Direction.IN)

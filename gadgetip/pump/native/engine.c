@@ -14,6 +14,7 @@
 #define MAX_EVENTS (MAX_URBS + MAX_REQUESTS + 2 * MAX_LANES + 1)
 #define INTERRUPT_AGAIN_MS 5
 #define WATCH_MS 500
+#define HOLD_MS 1
 
 enum source { SOURCE_STREAM, SOURCE_COMPLETED, SOURCE_WAKE };
 
@@ -59,7 +60,8 @@ void engine_returned(struct engine *engine, struct urb *urb)
 {
     struct lane *lane = urb->lane;
 
-    if (lane == NULL) {
+    if (lane == NULL || lane->state != LANE_LENT) {
+        urb->lane = NULL;
         urb->state = URB_TOLD;
         engine_tell(engine, EVENT_RETURNED, urb);
         return;
@@ -80,7 +82,8 @@ void engine_completed(struct engine *engine, struct request *request)
 {
     struct lane *lane = request->lane;
 
-    if (lane == NULL) {
+    if (lane == NULL || lane->state != LANE_LENT) {
+        request->lane = NULL;
         request->state = REQUEST_TOLD;
         engine_tell(engine, EVENT_COMPLETED, request);
         return;
@@ -119,6 +122,7 @@ void engine_end(struct engine *engine, enum ending why, int error, const char *t
 
 void engine_flush(struct engine *engine)
 {
+    engine->is_holding = false;
     while (engine->dirty != NULL) {
         struct lane *lane = engine->dirty;
 
@@ -176,6 +180,18 @@ static void handle(struct engine *engine, const struct epoll_event *event)
     }
 }
 
+/* Nothing has come for a moment: what waits for company leaves alone. */
+static void hold_no_longer(struct engine *engine)
+{
+    engine->bursts += LONGEST_WAIT;
+    for (uint32_t index = 0; index < MAX_LANES; index++) {
+        struct lane *lane = engine->lanes[index];
+
+        if (lane != NULL && lane->kind == LANE_OUT && lane->state == LANE_LENT)
+            lane_mark_dirty(lane);
+    }
+}
+
 static void *run(void *argument)
 {
     struct engine *engine = argument;
@@ -193,7 +209,11 @@ static void *run(void *argument)
             handle(engine, &events[index]);
         files_reap(engine);
         wait_ms = look_after(engine);
+        if (count == 0)
+            hold_no_longer(engine);
         engine_flush(engine);
+        if (engine->is_holding)
+            wait_ms = HOLD_MS;
         pthread_mutex_unlock(&engine->lock);
     }
     pthread_mutex_unlock(&engine->lock);

@@ -24,7 +24,7 @@ struct engine;
 
 /* --- URBs (urbs.c) -------------------------------------------------------------------------- */
 
-#define MAX_URBS 4096u
+#define MAX_URBS 8192u
 #define SEQNUM_PLACES 16384u
 #define MAX_TOMBSTONES 1024u
 #define RECEIVE_BYTES (64u * 1024)
@@ -191,6 +191,7 @@ struct engine {
     int ending_errno;
     char ending_text[160];
     uint64_t bursts;
+    bool is_holding; /* a lane waits a moment for more to go with what it has */
     uint32_t reserved; /* URBs and requests that the windows of the lanes may need */
 };
 

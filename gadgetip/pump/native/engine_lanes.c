@@ -186,9 +186,9 @@ PyObject *engine_counters(PyObject *self, PyObject *args)
     counted[2] = lane->out.urbs;
     counted[3] = lane->out.moved;
     lane->in.urbs = lane->in.moved = lane->out.urbs = lane->out.moved = 0;
-    if (lane->state == LANE_LENT && lane->kind == LANE_OUT)
+    if (lane->state != LANE_IDLE && lane->kind == LANE_OUT)
         unconfirmed = lane->u.o.bytes_out + lane->u.o.arrived_bytes;
-    else if (lane->state == LANE_LENT && lane->kind == LANE_BOT)
+    else if (lane->state != LANE_IDLE && lane->kind == LANE_BOT)
         unconfirmed = lane->u.b.bytes_out;
     UNLOCKED(engine);
     return Py_BuildValue("(KKKKI)", counted[0], counted[1], counted[2], counted[3], unconfirmed);

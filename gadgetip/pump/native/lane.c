@@ -108,7 +108,7 @@ static bool make_out(struct lane *lane)
 
     out->capacity = 2 * way->window + 2;
     out->arrived = calloc(out->capacity, sizeof *out->arrived);
-    lane->reserved = 2 * way->window;
+    lane->reserved = out->ends_short ? 2 * way->window : way->window;
     return out->arrived != NULL && ring_make(&way->ring, way->window, way->bytes);
 }
 

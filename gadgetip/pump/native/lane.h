@@ -17,6 +17,8 @@
 #define CSW_BYTES 13u
 #define MAX_REQUEST_BYTES (32u * 1024)
 #define REPORT_KINDS 256u
+#define LONGEST_WAIT 8u /* bursts */
+#define BATCH 8u /* the part of a window that is worth a system call */
 
 enum lane_kind { LANE_IN, LANE_OUT, LANE_BOT };
 enum lane_state { LANE_IDLE, LANE_LENT, LANE_PARKED };
@@ -65,6 +67,7 @@ struct out_lane {
     uint32_t entries_out;
     uint32_t bytes_out;
     uint32_t arrived_bytes;
+    uint64_t waits_since; /* the burst in which the first of what waits has arrived */
     bool ends_short;
     bool is_good;
     struct span *arrived;

@@ -55,8 +55,10 @@ static struct request *queue(struct lane *lane, struct way *way, struct span spa
     uint32_t length = span.length;
     struct request *request = request_queue(lane->engine, way->file, span);
 
-    if (request == NULL)
+    if (request == NULL) { /* `lane_make` saw room; whoever took it, data must not be lost silently */
+        engine_end(lane->engine, ENDING_ERRNO, ENOBUFS, NULL);
         return NULL;
+    }
     request->lane = lane;
     request->role = (uint8_t)role;
     request->size = length;

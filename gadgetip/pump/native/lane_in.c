@@ -9,11 +9,23 @@
 #include <errno.h>
 #include <string.h>
 
+/* URBs leave by the dozen: while three quarters of the window wait at the device, a few more need
+ * no system call and no wake-up of the server of their own. */
+static bool is_worth_filling(const struct lane *lane)
+{
+    const struct in_lane *in = &lane->u.i;
+    uint32_t used = lane->in.in_flight + in->count + in->written;
+
+    return used + in->armed / BATCH <= in->armed || lane->in.in_flight <= in->armed / 2;
+}
+
 static void fill(struct lane *lane)
 {
     struct in_lane *in = &lane->u.i;
     struct way *way = &lane->in;
 
+    if (!is_worth_filling(lane))
+        return;
     while (lane->state == LANE_LENT && way->in_flight + in->count + in->written < in->armed) {
         struct span span = ring_take(&way->ring);
         struct urb *urb;
@@ -56,7 +68,7 @@ static void write_arrived(struct lane *lane)
         struct request *request = request_queue(lane->engine, lane->in.file, span);
 
         if (request == NULL) {
-            lane_park(lane, true); /* Python's shaper fails in a way that is told */
+            engine_end(lane->engine, ENDING_ERRNO, ENOBUFS, NULL); /* its data is lost: be it told */
             return;
         }
         request->lane = lane;

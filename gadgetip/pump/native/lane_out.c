@@ -9,11 +9,23 @@
 
 #include <errno.h>
 
+
+/* Reads are queued by the dozen, as long as enough of them wait for the host. */
+static bool is_worth_filling(const struct lane *lane)
+{
+    const struct way *way = &lane->out;
+    uint32_t used = way->pending + lane->u.o.count + lane->u.o.entries_out;
+
+    return used + way->window / BATCH <= way->window || way->pending <= way->window / 2;
+}
+
 static void fill(struct lane *lane)
 {
     struct out_lane *out = &lane->u.o;
     struct way *way = &lane->out;
 
+    if (!is_worth_filling(lane))
+        return;
     while (lane->state == LANE_LENT &&
            way->pending + out->count + out->entries_out < way->window) {
         struct span span = ring_take(&way->ring);
@@ -54,18 +66,32 @@ static struct span next_urb(struct out_lane *out, uint32_t packet, uint32_t *ent
     return data;
 }
 
+/* Whether to wait for more to go with what has arrived: while data streams, for a moment, and where
+ * the host's transfer has not ended, for all that one can see. */
+static bool is_worth_waiting(const struct lane *lane)
+{
+    const struct out_lane *out = &lane->u.o;
+    const struct span *last = &out->arrived[(out->first + out->count - 1) % out->capacity];
+
+    return !out->ends_short && out->entries_out >= lane->out.window / 4 &&
+           out->arrived_bytes < out->merge_bytes / 4 && last->length == lane->out.host_packet &&
+           lane->engine->bursts - out->waits_since < LONGEST_WAIT;
+}
+
 void out_lane_flush(struct lane *lane)
 {
     struct out_lane *out = &lane->u.o;
 
-    while (lane->state == LANE_LENT && out->count != 0) {
+    while (lane->state == LANE_LENT && out->count != 0 && !is_worth_waiting(lane)) {
         uint32_t entries;
         struct span span = next_urb(out, lane->out.host_packet, &entries);
         struct urb *urb = urb_submit(lane->engine, lane->out.ep, WIRE_OUT, span.length,
                                      lane->out.interval, NULL, span);
 
-        if (urb == NULL)
+        if (urb == NULL) {
+            engine_end(lane->engine, ENDING_ERRNO, ENOBUFS, NULL);
             return;
+        }
         urb->lane = lane;
         urb->entries = entries;
         urb->size = span.length;
@@ -73,6 +99,8 @@ void out_lane_flush(struct lane *lane)
         out->bytes_out += span.length;
         lane->out.in_flight++;
     }
+    if (lane->state == LANE_LENT && out->count != 0)
+        lane->engine->is_holding = true;
 }
 
 void out_lane_lent(struct lane *lane)
@@ -95,6 +123,8 @@ void out_lane_completed(struct lane *lane, struct request *request)
         return;
     }
     length = (uint32_t)request->result;
+    if (out->count == 0)
+        out->waits_since = lane->engine->bursts;
     if (!out->ends_short || length != 0)
         append(out, span_share(&request->span, 0, length));
     if (out->ends_short && length < lane->out.bytes && length % lane->out.device_packet == 0)
@@ -119,4 +149,6 @@ void out_lane_returned(struct lane *lane, struct urb *urb)
     lane->out.moved += urb->size;
     urb_free(lane->engine, urb);
     fill(lane);
+    if (out->count != 0)
+        lane_mark_dirty(lane); /* it may be worth a URB now */
 }

@@ -79,6 +79,8 @@ class Shaper(ABC):
         self.stopping = False
         self.held = False
         """Whether the link is lost and the host is kept waiting: `suspend`, `resume`."""
+        self.reclaim: Callable[[], None] = _nothing
+        """Takes back from a lane what it has in its hands; from here on it is not lent again."""
         self._losses = 0
         self._recoveries: dict[int, asyncio.Task[None]] = {}
         self._later: dict[Callable[[], None], asyncio.TimerHandle] = {}
@@ -99,6 +101,7 @@ class Shaper(ABC):
         """
         self.running = False
         self.stopping = True
+        self.reclaim()
         self._forget_timers()
         recoveries = list(self._recoveries.values())
         for recovery in recoveries:
@@ -237,6 +240,10 @@ class Shaper(ABC):
         if error is not None and not isinstance(error, LinkLostError):
             log.error("recovery failed", exc_info=error)
             self.context.noticed(f"an endpoint could not be recovered: {error}")
+
+
+def _nothing() -> None:
+    """Stands where there is no lane."""
 
 
 def pause_before_again(error: int) -> float:

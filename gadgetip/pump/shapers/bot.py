@@ -173,7 +173,19 @@ class BotShaper(BotHold):
         self._adopt_requests(state)
         if self._under_way and self._status_asked and not self._status_seen:
             self._watch_soon(was_ahead=True)
-        asyncio.get_running_loop().call_soon(self._finish)
+        asyncio.get_running_loop().call_soon(self._go_on_from_lane)
+
+    def _go_on_from_lane(self) -> None:
+        """Do what the lane could not, where nothing that is in flight will lead to it."""
+        if not self.running:
+            return
+        if not self._under_way:
+            self._expect_command()
+            return
+        if self._command.data_length and not self._command.data_in:
+            self._take_data()
+        self._ask()
+        self._finish()
 
     def _adopt_urbs(self, state: LaneState) -> None:
         for urb in state.urbs:

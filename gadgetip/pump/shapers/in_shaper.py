@@ -76,6 +76,11 @@ class InShaper(Shaper):
         return len(self._arrived) + self._written
 
     @property
+    def holds_back(self) -> bool:
+        """Whether there is data of which no lane knows."""
+        return False
+
+    @property
     def unconfirmed(self) -> int:
         """Nothing: this direction promises the device nothing."""
         return 0
@@ -130,9 +135,9 @@ class InShaper(Shaper):
 
     def fill(self) -> None:
         """Ask the device for as much as the window allows, or let the lane do it."""
-        if self.lane is not None:
-            is_quiet = not (self.side.remote.in_flight or self.waiting or self.side.replica.pending)
-            if not is_quiet or not self.may_ask():
+        if self.lane is not None and not self.holds_back:
+            is_busy = self.side.remote.in_flight or self.waiting or self.side.replica.pending
+            if self.lane.is_lent or is_busy or not self.may_ask():
                 return  # when all of it is through, the lane goes on
             if self.lane.lend(self._armed, self._max_writes):
                 return

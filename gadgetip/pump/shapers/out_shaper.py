@@ -101,7 +101,8 @@ class OutShaper(Shaper):
         """Whether the lane goes on, or is about to, when all that is under way is through."""
         if self.lane is None:
             return False
-        if self.side.replica.pending or self.side.remote.in_flight or self._arrived:
+        is_busy = self.side.replica.pending or self.side.remote.in_flight or self._arrived
+        if self.lane.is_lent or is_busy or self._later:
             return True
         return self.running and not self.recovering(self.side) and self.lane.lend()
 

@@ -33,6 +33,11 @@ class ShortInShaper(InShaper):
         """As long as the route says, in whole packets."""
         return self._urb_bytes
 
+    @property
+    def holds_back(self) -> bool:
+        """Whether the beginning of a packet of the host's waits for its end."""
+        return bool(self._rest)
+
     def forget(self) -> None:
         """Drop what has arrived, with the packet that is not whole."""
         self.side.statistics.discarded += len(self._rest)

@@ -21,7 +21,7 @@ PACKET, WINDOW, SMALL = 64, 4, 4608
 
 # --- the formula ------------------------------------------------------------------------------
 
-URBS, URB_BYTES = 4096, 152
+URBS, URB_BYTES = 8192, 152
 REQUESTS, REQUEST_BYTES = 2048, 168
 PLACES_BYTES = 2 * 16384
 EVENTS, EVENT_BYTES = URBS + REQUESTS + 2 * 64 + 1, 24
