@@ -72,12 +72,18 @@ def write_file(path: Path, change: WriteFile) -> None:
         draft.unlink()
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(draft, flags, change.mode)
-    with open(descriptor, "wb") as file:  # noqa: PTH123 (it is open already)
-        _set_mode(draft, change.mode)
-        file.write(change.content)
-        file.flush()
-        os.fsync(descriptor)
-    draft.replace(path)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 (it is open already)
+            _set_mode(draft, change.mode)
+            file.write(change.content)
+            file.flush()
+            os.fsync(descriptor)
+        draft.replace(path)
+    except OSError:
+        # A full disk, most likely: half a file must not stay to fill it.
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
     _flush_directory(path.parent)
 
 

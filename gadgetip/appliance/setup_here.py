@@ -27,7 +27,9 @@ MAX_FILE_BYTES = 1 << 20
 
 def gather(root: Path = ROOT) -> SystemFacts:
     """The system as it is; raises `GadgetipError` for a file that cannot be read."""
-    config_txt = next((path for path in CONFIG_TXT if below(root, path).is_file()), None)
+    config_txt = next(
+        (_real(root, path) for path in CONFIG_TXT if below(root, path).is_file()), None
+    )
     paths = [MODULES, CONFIGURATION, RADIO, *([config_txt] if config_txt else [])]
     return SystemFacts(
         raspberry_pi_os=any(below(root, path).exists() for path in RASPBERRY_PI_OS),
@@ -43,10 +45,18 @@ def planned(root: Path = ROOT) -> tuple[FileChange, ...]:
 
 
 def set_up(changes: tuple[FileChange, ...], root: Path = ROOT) -> None:
-    """Write down what is changed, and change it; raises `GadgetipError` where that fails."""
+    """Write down what is changed, and change it; raises `GadgetipError` where that fails.
+
+    So it does, with nothing done, if these are not what `planned` says any more: somebody has
+    edited a file while its change was shown.
+    """
     if not changes:
         return
+    if planned(root) != changes:
+        raise GadgetipError("a file was changed meanwhile: nothing is done; try again")
     record = format_record(merge(recorded(root), changes))
+    if len(record) > MAX_BYTES:
+        raise GadgetipError(f"{RECORD} would become too large: take back first, with --undo")
     # The record first, and nothing without it.
     for each in (
         [WriteFile(RECORD, record)],
@@ -64,7 +74,9 @@ def planned_undo(root: Path = ROOT) -> tuple[Undoing, ...]:
 
 
 def undo(undoings: tuple[Undoing, ...], root: Path = ROOT) -> None:
-    """Take changes back, and forget them; raises `GadgetipError` where that fails."""
+    """Take changes back, and forget them; raises `GadgetipError` as `set_up` does."""
+    if planned_undo(root) != undoings:
+        raise GadgetipError("a file was changed meanwhile: nothing is done; try again")
     changes: list[Change] = []
     for each in undoings:
         if each.after != each.now:
@@ -93,6 +105,12 @@ def _apply(changes: Iterable[Change], root: Path) -> None:
         raise GadgetipError("; ".join(failed))
 
 
+def _real(root: Path, path: str) -> str:
+    """The file itself where the path is a link to it: writing would replace the link."""
+    real, top = below(root, path).resolve(), root.resolve()
+    return f"/{real.relative_to(top)}" if real.is_relative_to(top) else path
+
+
 def _contents(root: Path, paths: list[str], most: int = MAX_FILE_BYTES) -> dict[str, bytes]:
     """The content of each file that is there; one that cannot be read must not be written over."""
     found = {}
@@ -102,8 +120,10 @@ def _contents(root: Path, paths: list[str], most: int = MAX_FILE_BYTES) -> dict[
                 data = file.read(most + 1)
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except OSError as error:
+        except PermissionError as error:
             raise GadgetipError(f"{path}: {error.strerror}: try again with sudo") from None
+        except OSError as error:
+            raise GadgetipError(f"{path} cannot be read: {error.strerror}") from None
         if len(data) > most:
             raise GadgetipError(f"{path} has more than {most} bytes: it is not what it should be")
         found[path] = data

@@ -119,7 +119,7 @@ def _new(
 
 @dataclass(frozen=True, slots=True)
 class Undoing:
-    """What takes one change back: the content to have, None for no file; or why it is left."""
+    """What takes a file's changes back: the content to have, None for none; or why it is left."""
 
     path: str
     now: bytes | None
@@ -127,18 +127,31 @@ class Undoing:
     left: str = ""
 
 
+AS_BEFORE = "it is as it was before"
+
+
 def plan_undo(done: Iterable[FileChange], files: dict[str, bytes]) -> tuple[Undoing, ...]:
     """Take changes back, the last one first; `files` are as in `SystemFacts`.
 
-    What somebody has edited since is taken out of the file if it can be told apart, and left where
-    it cannot: whose work it is then, nobody knows.
+    Each file is there once. In one that somebody has edited since, what was added is taken out if
+    it can be told apart, and left where it cannot: whose work it is then, nobody knows.
     """
-    return tuple(_undo(change, files.get(change.path)) for change in reversed(list(done)))
+    found: dict[str, Undoing] = {}
+    for change in reversed(list(done)):
+        later = found.get(change.path)
+        if later is None:
+            found[change.path] = _undo(change, files.get(change.path))
+            continue
+        step = _undo(change, later.after)
+        same = step.after == later.now
+        left = (later.left or step.left or AS_BEFORE) if same else ""
+        found[change.path] = Undoing(change.path, later.now, step.after, left)
+    return tuple(found.values())
 
 
 def _undo(change: FileChange, now: bytes | None) -> Undoing:
     if now == change.before:
-        return Undoing(change.path, now, now, "it is as it was before")
+        return Undoing(change.path, now, now, AS_BEFORE)
     if now == change.after:
         return Undoing(change.path, now, change.before)
     if now is None:

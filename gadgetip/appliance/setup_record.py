@@ -1,7 +1,7 @@
 """What `gadgetip board setup` has changed, written down so that it can be taken back.
 
-The record is written before the first change: what was begun can be undone. A file that was changed
-twice is taken back to what it was before the first time.
+The record is written before the first change: what was begun can be undone. A file that somebody
+edited and that was then changed again is in it twice, so that the edit outlives both.
 """
 
 import base64
@@ -16,12 +16,12 @@ MAX_BYTES = 1 << 20
 
 
 def merge(earlier: Iterable[FileChange], later: Iterable[FileChange]) -> tuple[FileChange, ...]:
-    """All changes together, a path once; `before` is that of the first."""
-    merged = {change.path: change for change in earlier}
-    for change in later:
-        first = merged.get(change.path)
-        before = change.before if first is None else first.before
-        merged[change.path] = FileChange(change.path, before, change.after, change.reason)
+    """All changes in the order in which they were done; the same one again is there once."""
+    merged: dict[tuple[str, bytes | None, bytes], FileChange] = {}
+    for change in (*earlier, *later):
+        key = (change.path, change.before, change.after)
+        merged.pop(key, None)
+        merged[key] = FileChange(*key, change.reason)
     return tuple(merged.values())
 
 

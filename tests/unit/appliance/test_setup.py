@@ -1,15 +1,19 @@
 """An existing system becomes a board, and what it was before again."""
 
+import errno
+import itertools
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gadgetip.appliance.setup_here import RECORD, planned, planned_undo, recorded, set_up, undo
+from gadgetip.appliance.setup_here import RECORD, planned, planned_undo, set_up, undo
 from gadgetip.appliance.setup_plan import (
     CONFIGURATION,
     MODULES,
+    OVERLAY,
     RADIO,
     SKELETON,
     FileChange,
@@ -143,13 +147,65 @@ def test_what_was_edited_since_stays(root: Path) -> None:
     assert {each.path for each in undoings if each.left} == {CONFIGURATION, MODULES}
 
 
-def test_a_second_setup_does_not_forget_the_first(root: Path) -> None:
+@pytest.mark.parametrize(
+    ("edited", "undone"),
+    [
+        ("# all new\n", "# all new\n"),
+        (STOCK, STOCK),
+        (f"{STOCK}{OVERLAY}dtoverlay=dwc2,dr_mode=host\n", f"{STOCK}dtoverlay=dwc2,dr_mode=host\n"),
+    ],
+)
+def test_undoing_two_setups_keeps_what_was_edited_in_between(
+    root: Path, edited: str, undone: str
+) -> None:
     before = tree(root)
     set_up(planned(root), root)
-    (root / CONFIG_TXT[1:]).write_text("# all new\n")
+    (root / CONFIG_TXT[1:]).write_text(edited)
+    (root / MODULES[1:]).unlink()
     set_up(planned(root), root)
-    assert len(recorded(root)) == 4
+    assert dwc2_mode(parse_config_txt((root / CONFIG_TXT[1:]).read_text())) == "peripheral"
+    undoings = planned_undo(root)
+    assert len({each.path for each in undoings}) == len(undoings) == 4
+    undo(undoings, root)
+    assert tree(root) == {**before, CONFIG_TXT[1:]: undone}
+
+
+def test_what_was_edited_while_the_changes_were_shown_stays(root: Path) -> None:
+    shown = planned(root)
+    (root / CONFIG_TXT[1:]).write_text("# mine\n")
+    before = tree(root)
+    with pytest.raises(GadgetipError, match="changed meanwhile: nothing is done"):
+        set_up(shown, root)
+    assert tree(root) == before
+    set_up(planned(root), root)
+    back = planned_undo(root)
+    (root / CONFIG_TXT[1:]).write_text("# mine again\n")
+    before = tree(root)
+    with pytest.raises(GadgetipError, match="changed meanwhile: nothing is done"):
+        undo(back, root)
+    assert tree(root) == before
+
+
+def test_a_link_to_config_txt_stays_one(root: Path) -> None:
+    link, real = root / CONFIG_TXT[1:], root / "boot/firmware/mine.txt"
+    link.rename(real)
+    link.symlink_to("mine.txt")
+    set_up(planned(root), root)
+    assert link.is_symlink()
+    assert real.read_text() == STOCK + OVERLAY
     undo(planned_undo(root), root)
+    assert (link.is_symlink(), real.read_text()) == (True, STOCK)
+
+
+def test_a_full_disk_leaves_no_half_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = tree(root)
+    changes = planned(root)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(GadgetipError, match="No space left"):
+        set_up(changes, root)
     assert tree(root) == before
 
 
@@ -182,14 +238,22 @@ def test_what_is_no_record(data: bytes) -> None:
 
 
 @given(st.lists(changes, max_size=4), st.lists(changes, max_size=4))
-def test_a_path_is_taken_back_once_to_what_it_was_first(
+def test_no_change_is_forgotten_and_none_is_twice_in_a_record(
     first: list[FileChange], later: list[FileChange]
 ) -> None:
-    merged = merge(merge((), first), later)
-    assert len({change.path for change in merged}) == len(merged)
-    for change in merged:
-        every = [each for each in (*first, *later) if each.path == change.path]
-        assert (change.before, change.after) == (every[0].before, every[-1].after)
+    merged = [(each.path, each.before, each.after) for each in merge(merge((), first), later)]
+    every = [(each.path, each.before, each.after) for each in (*first, *later)]
+    assert set(merged) == set(every)
+    assert len(set(merged)) == len(merged)
+    assert merged[-1:] == every[-1:]
+
+
+@given(st.lists(st.binary(max_size=30), min_size=2, max_size=5))
+def test_changes_of_one_file_are_taken_back_to_the_first(contents: list[bytes]) -> None:
+    done = [FileChange("/f", *pair, "") for pair in itertools.pairwise(contents)]
+    (undoing,) = plan_undo(done, {"/f": contents[-1]})
+    assert (undoing.now, undoing.after) == (contents[-1], contents[0])
+    assert (undoing.left == "") == (undoing.now != undoing.after)
 
 
 @given(st.lists(changes, max_size=4, unique_by=lambda change: change.path))
