@@ -42,13 +42,22 @@ wheels: PACKAGES += gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-arm-linux-gn
 wheels: setup  ## A wheel for each processor into dist/: x86-64, aarch64, ARMv7, ARMv6
 	@$(BIN)/python -m tests.native.wheels
 
-SANITIZE_OPTIONS ?=
+# All system tests but these: systemd starts units without our environment, and without the
+# sanitizer the module cannot be loaded there; the other two measure memory or speed, which are the
+# sanitizer's then. Those of SECOND need its machine, as with `make system`.
+SANITIZE_NOT := $(addprefix tests/system/test_,$(addsuffix .py,bench_command soak_supervised systemd))
+SANITIZE_SYSTEM ?= $(filter-out $(SANITIZE_NOT),$(sort $(wildcard tests/system/test_*.py)))
+SANITIZE_UNIT ?= tests/unit/pump tests/unit/attachment/test_relay_process.py
+SANITIZE_LIMIT ?= 14400
+SANITIZE = $(BIN)/python -m tests.native.sanitize $(1) --limit $(SANITIZE_LIMIT) --memory $(MEMORY) \
+	--unit $(SANITIZE_UNIT) --system $(filter-out $(SECOND),$(SANITIZE_SYSTEM)) \
+	--second $(filter $(SECOND),$(SANITIZE_SYSTEM)) --qemu $(AUDIO)
 .PHONY: sanitize sanitize-threads
 sanitize: setup kernel  ## The native pump's tests under AddressSanitizer and UBSan: not in CI
-	@$(BIN)/python -m tests.native.sanitize address $(SANITIZE_OPTIONS)
+	@$(call SANITIZE,address)
 
 sanitize-threads: setup kernel  ## The same under ThreadSanitizer: not in CI
-	@$(BIN)/python -m tests.native.sanitize thread $(SANITIZE_OPTIONS)
+	@$(call SANITIZE,thread)
 
 # libFuzzer is clang's.
 FUZZ_NATIVE_SECONDS ?= 300

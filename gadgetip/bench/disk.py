@@ -28,15 +28,21 @@ BLOCKS = Path("/sys/class/block")
 
 @dataclass(frozen=True, slots=True)
 class DiskSpeed:
-    """One way: bytes a second in sequence, and how long requests of 4 KiB took."""
+    """One way: bytes a second in sequence, and how long requests of 4 KiB took.
+
+    `interrupted` by Ctrl-C it has what was measured until then, which may be nothing.
+    """
 
     bytes_per_s: float
     sequential_bytes: int
-    random: Spread
+    random: Spread | None
+    interrupted: bool = False
 
     @property
-    def random_per_s(self) -> float:
+    def random_per_s(self) -> float | None:
         """Requests of 4 KiB a second, one at a time; by the median."""
+        if self.random is None:
+            return None
         return 1 / self.random.p50_s if self.random.p50_s else 0.0
 
 
@@ -93,45 +99,55 @@ def uses_now(disk: Path) -> list[str]:
 def time_disk(file: int, seconds: float, *, write: bool) -> DiskSpeed:
     """Half of the time in sequence from its beginning, the other half at random.
 
-    A disk that ends sooner is done sooner. Raises `OSError`, `GadgetipError` for one that is too
-    small.
+    A disk that ends sooner is done sooner, and Ctrl-C ends it with what was measured. Raises
+    `OSError`, `GadgetipError` for one that is too small.
     """
     size = os.lseek(file, 0, os.SEEK_END)
     if size < REQUEST_BYTES:
         raise GadgetipError(f"the disk has {size} bytes, too few to measure")
-    moved, took_s = _in_sequence(file, size, seconds / 2, write=write)
-    measured = spread(_at_random(file, size, seconds / 2, write=write))
-    assert measured is not None  # there is one request at least
-    return DiskSpeed(moved / took_s, moved, measured)
+    moved, took_s, interrupted = _in_sequence(file, size, seconds / 2, write=write)
+    times: list[float] = []
+    if not interrupted:
+        times, interrupted = _at_random(file, size, seconds / 2, write=write)
+    return DiskSpeed(moved / took_s, moved, spread(times), interrupted)
 
 
-def _in_sequence(file: int, size: int, seconds: float, *, write: bool) -> tuple[int, float]:
+def _in_sequence(file: int, size: int, seconds: float, *, write: bool) -> tuple[int, float, bool]:
+    """Bytes, the seconds that they took, and whether Ctrl-C ended it."""
     buffer = mmap.mmap(-1, REQUEST_BYTES)  # aligned to pages, as O_DIRECT wants it
     buffer.write(os.urandom(REQUEST_BYTES))
     moved = 0
     began = time.monotonic()
-    while moved + REQUEST_BYTES <= size:
-        _request(file, buffer, moved, write=write)
-        moved += REQUEST_BYTES
-        if time.monotonic() - began >= seconds:
-            break
+    interrupted = False
+    try:
+        while moved + REQUEST_BYTES <= size:
+            _request(file, buffer, moved, write=write)
+            moved += REQUEST_BYTES
+            if not time.monotonic() - began < seconds:
+                break
+    except KeyboardInterrupt:
+        interrupted = True
     if write:
         os.fsync(file)
-    return moved, time.monotonic() - began
+    return moved, time.monotonic() - began, interrupted
 
 
-def _at_random(file: int, size: int, seconds: float, *, write: bool) -> list[float]:
+def _at_random(file: int, size: int, seconds: float, *, write: bool) -> tuple[list[float], bool]:
+    """The seconds of each request, and whether Ctrl-C ended it."""
     buffer = mmap.mmap(-1, BLOCK_BYTES)
     buffer.write(os.urandom(BLOCK_BYTES))
     blocks = size // BLOCK_BYTES
     times: list[float] = []
     until = time.monotonic() + seconds
-    while not times or time.monotonic() < until:
-        at = random.randrange(blocks) * BLOCK_BYTES  # noqa: S311 (no secret)
-        began = time.perf_counter()
-        _request(file, buffer, at, write=write)
-        times.append(time.perf_counter() - began)
-    return times
+    try:
+        while not times or time.monotonic() < until:
+            at = random.randrange(blocks) * BLOCK_BYTES  # noqa: S311 (no secret)
+            began = time.perf_counter()
+            _request(file, buffer, at, write=write)
+            times.append(time.perf_counter() - began)
+    except KeyboardInterrupt:
+        return times, True
+    return times, False
 
 
 def _request(file: int, buffer: mmap.mmap, at: int, *, write: bool) -> None:

@@ -13,7 +13,7 @@ import select
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -57,8 +57,15 @@ def opened_input(path: Path) -> Iterator[int]:
 
 
 def time_reports(file: int, path: Path, seconds: float) -> Reports:
-    """Read reports for so long, from the file of `opened_input`; raises `OSError`."""
-    return reduce_reports(list(_times(file, seconds, events=_tells_events(path))))
+    """Read reports for so long, from the file of `opened_input`; raises `OSError`.
+
+    Ctrl-C ends it with what came until then.
+    """
+    times_s: list[float] = []
+    with suppress(KeyboardInterrupt):
+        for at_s in _times(file, seconds, events=_tells_events(path)):
+            times_s.append(at_s)  # noqa: PERF402 (those before a Ctrl-C are kept)
+    return reduce_reports(times_s)
 
 
 def reduce_reports(times_s: list[float]) -> Reports:

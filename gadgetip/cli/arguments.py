@@ -172,8 +172,8 @@ pump_option = click.option(
     "--pump",
     type=click.Choice([*(each.value for each in PumpChoice), VhciPump.KERNEL.value]),
     help=(
-        "What carries the traffic, unless you choose: to a gadget the native pump where it is "
-        "built, to vhci the kernel itself."
+        "What carries the traffic; without it: to a gadget the native pump where it is built, else "
+        "the Python pump; to vhci the kernel itself."
     ),
 )
 

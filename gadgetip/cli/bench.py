@@ -1,7 +1,10 @@
 """`gadgetip bench`: how fast it is here, and what bounds it."""
 
+import math
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,7 +25,7 @@ from gadgetip.cli.bench_text import (
 )
 from gadgetip.cli.completing import attachment_names
 from gadgetip.cli.output import Output, common_options, safe
-from gadgetip.errors import UsageError
+from gadgetip.errors import GadgetipError, UsageError
 
 EPILOG = """\b
 On the board, NAME is an attachment that runs: its name in the configuration, its controller or
@@ -45,6 +48,18 @@ Examples:
 """
 
 
+class _Duration(click.FloatRange):
+    """Seconds. The range alone lets NaN through, which is neither below nor above anything."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        seconds: float = super().convert(value, param, ctx)
+        if math.isnan(seconds):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return seconds
+
+
 def _names(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """What a shell offers: what runs, by name or controller, and what is configured."""
     running = [each.supervised or each.udc or each.busid for each in list_running()]
@@ -56,7 +71,7 @@ def _names(context: click.Context, parameter: click.Parameter, incomplete: str) 
 @click.argument("name", metavar="[NAME]", required=False, shell_complete=_names)
 @click.option(
     "--seconds",
-    type=click.FloatRange(1, 3600),
+    type=_Duration(1, 3600),
     default=10.0,
     show_default=True,
     metavar="S",
@@ -124,10 +139,16 @@ def _disk(output: Output, disk: Path, seconds: float, *, write: bool, yes: bool)
     speeds: dict[str, DiskSpeed] = {}
     with opened(disk, write=write) as file:
         for way in ("read", "write") if write else ("read",):
-            output.say(f"{disk}: {way}, {seconds:g} s")
-            speeds[way] = time_disk(file, seconds, write=way == "write")
-            if not output.json:
-                click.echo(f"  {disk_line(speeds[way])}")
+            output.say(f"{disk}: {way}, {seconds:g} s (Ctrl-C ends it with what was measured)")
+            speed = time_disk(file, seconds, write=way == "write")
+            if speed.sequential_bytes:
+                speeds[way] = speed
+                if not output.json:
+                    click.echo(f"  {disk_line(speed)}")
+            if speed.interrupted:
+                break
+    if not speeds:
+        raise GadgetipError(f"{disk}: ended before anything was measured")
     if output.json:
         output.result(disk_json(disk, speeds))
 
@@ -142,10 +163,15 @@ def _agreed(disk: Path) -> bool:
 
 def _hid(output: Output, path: Path, seconds: float) -> None:
     with opened_input(path) as file:
-        output.say(f"{path}: reports for {seconds:g} s; move the mouse, or type, all the time")
+        output.say(
+            f"{path}: reports for {seconds:g} s (Ctrl-C ends it with what was seen); move the "
+            "mouse, or type, all the time"
+        )
+        began = time.monotonic()
         reports = time_reports(file, path, seconds)
+        took_s = time.monotonic() - began
     if output.json:
-        output.result(reports_json(path, seconds, reports))
+        output.result(reports_json(path, took_s, reports))
     else:
         for line in reports_lines(reports):
             click.echo(safe(line))

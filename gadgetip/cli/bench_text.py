@@ -90,22 +90,24 @@ def watched_json(watched: Watched) -> dict[str, object]:
 
 def disk_line(speed: DiskSpeed) -> str:
     """One way of a disk, for people."""
+    in_sequence = f"{_speed(speed.bytes_per_s)} in sequence ({size(speed.sequential_bytes)})"
     at_random = speed.random
+    if at_random is None:
+        return f"{in_sequence}; ended before anything was read or written at random"
     return (
-        f"{_speed(speed.bytes_per_s)} in sequence ({size(speed.sequential_bytes)}); 4 KiB at "
-        f"random {speed.random_per_s:.4g}/s, p50 {_ms(at_random.p50_s)}, p99 "
-        f"{_ms(at_random.p99_s)}, most {_ms(at_random.most_s)} ({at_random.count})"
+        f"{in_sequence}; 4 KiB at random {speed.random_per_s:.4g}/s, p50 {_ms(at_random.p50_s)}, "
+        f"p99 {_ms(at_random.p99_s)}, most {_ms(at_random.most_s)} ({at_random.count})"
     )
 
 
 def disk_json(disk: Path, speeds: Mapping[str, DiskSpeed]) -> dict[str, object]:
-    """The stable shape of `bench --disk --json`."""
+    """The stable shape of `bench --disk --json`; null and ways left out were not measured."""
     ways = {
         way: {
             "bytes_per_s": round(speed.bytes_per_s),
             "sequential_bytes": speed.sequential_bytes,
-            "random_4k_per_s": round(speed.random_per_s, 1),
-            "random_4k": _spread_json(speed.random),
+            "random_4k_per_s": _rounded(speed.random_per_s, 1),
+            "random_4k": None if speed.random is None else _spread_json(speed.random),
         }
         for way, speed in speeds.items()
     }
@@ -126,12 +128,12 @@ def reports_lines(reports: Reports) -> list[str]:
 
 
 def reports_json(path: Path, seconds: float, reports: Reports) -> dict[str, object]:
-    """The stable shape of `bench --hid --json`."""
+    """The stable shape of `bench --hid --json`; `seconds` is how long it was measured."""
     between = reports.intervals
     return {
         "measured": "reports",
         "file": str(path),
-        "seconds": seconds,
+        "seconds": round(seconds, 3),
         "reports": reports.count,
         "pauses": reports.pauses,
         "intervals": None if between is None else _spread_json(between),

@@ -86,8 +86,7 @@ def _served(output: Output) -> dict[str, object] | None:
 
 
 def _list_remote(output: Output, address: HostAddress) -> None:
-    # The client's side opens the C library libaio; a machine that only exports may be without it.
-    from gadgetip.remote import list_devices  # noqa: PLC0415
+    from gadgetip.remote import list_devices  # noqa: PLC0415 (not for this machine's own)
 
     devices = asyncio.run(list_devices(address))
     if output.json:

@@ -89,7 +89,7 @@ class CommandTable(click.Group):
         try:
             command = getattr(import_module(module), name)
         except OSError as error:
-            # The package `libaio` opens the C library when it is imported.
+            # The packages `libaio` and `functionfs` open the C library when they are imported.
             raise PrerequisiteError(
                 f"a library is missing ({error}): apt install libaio1 (libaio1t64 on Debian 13)"
             ) from None
@@ -101,9 +101,9 @@ def _say_version(context: click.Context, *, asked: bool) -> None:
     """Print the version and end."""
     if not asked or context.resilient_parsing:
         return
-    from gadgetip.diagnosis.which_pump import which_pump  # noqa: PLC0415 (as commands are)
+    from gadgetip.pump.native_module import pump_in  # noqa: PLC0415 (as commands are)
 
-    click.echo(safe(f"gadgetip {__version__} ({which_pump()})"))
+    click.echo(safe(f"gadgetip {__version__} ({pump_in()})"))
     context.exit()
 
 

@@ -1,8 +1,4 @@
-"""Asking servers what they offer, side by side and each for a few seconds at most.
-
-Whatever imports a device opens the C library libaio when it is imported itself, so that room is
-entered only when servers are to be asked.
-"""
+"""Asking servers what they offer, side by side and each for a few seconds at most."""
 
 import asyncio
 import time
@@ -11,6 +7,7 @@ from collections.abc import Sequence
 from gadgetip.diagnosis.facts import Reach, ServerFacts
 from gadgetip.errors import GadgetipError, UsageError
 from gadgetip.link import HostAddress, UnknownHostError, connect
+from gadgetip.remote import list_devices
 
 CONNECT_LIMIT_S = 3.0
 LIST_LIMIT_S = 4.0
@@ -32,8 +29,6 @@ async def _ask_all(hosts: dict[str, bool]) -> tuple[ServerFacts, ...]:
 
 
 async def _ask(host: str, by_argument: bool) -> ServerFacts:
-    from gadgetip.remote import list_devices  # noqa: PLC0415 (see the head of this module)
-
     try:
         address = HostAddress.parse(host)
         began = time.monotonic()

@@ -38,7 +38,7 @@ def diagnose(role: Role | None = None, hosts: Sequence[str] = ()) -> Diagnosis:
     machine = gather_machine(libaio=libaio)
     roles = (role,) if role is not None else possible_roles(machine.modules, board)
     imports = any(each is not Role.SERVER for each in roles) or bool(hosts)
-    if imports and not libaio:
+    if imports:
         servers = ask_servers(hosts, machine.configuration.servers)
         machine = replace(machine, servers=servers)
     findings = judge_machine(machine, asks_servers=imports)

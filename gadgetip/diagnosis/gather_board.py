@@ -1,7 +1,7 @@
 """The facts of a board, read from this machine now: controllers, configfs, device tree, debris.
 
-`gadget` cannot be imported where the library libaio is missing. Controllers are then known by name
-and state alone, which is enough to say what has to be installed.
+`gadget` cannot be imported where the library libaio is missing: the package `functionfs` opens it.
+Controllers are then known by name and state alone, which is enough to say what has to be installed.
 """
 
 import fcntl

@@ -25,7 +25,7 @@ from gadgetip.diagnosis.kernel_texts import (
     parse_modules,
 )
 from gadgetip.diagnosis.system_files import children, exists, output_of, read_bytes, read_text
-from gadgetip.diagnosis.which_pump import why_no_native_pump
+from gadgetip.pump.native_module import why_not
 from gadgetip.server.machine_facts import parse_ipv6_routes, parse_routes
 
 CONFIGURATION = Path("/etc/gadgetip/gadgetip.toml")
@@ -48,7 +48,7 @@ def gather_machine(*, libaio: str = "") -> MachineFacts:
         configuration=gather_configuration(),
         memory_available_kib=parse_meminfo_kib(read_text("/proc/meminfo"), "MemAvailable"),
         libaio=libaio,
-        native_pump="" if libaio else why_no_native_pump(),
+        native_pump=why_not(),
     )
 
 

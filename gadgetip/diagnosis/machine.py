@@ -29,8 +29,7 @@ def judge_machine(facts: MachineFacts, *, asks_servers: bool) -> list[Finding]:
         _judge_memory(findings, facts.memory_available_kib)
     if asks_servers:
         judge_libaio(findings, facts.libaio)
-        if not facts.libaio:  # which every pump needs
-            _judge_pump(findings, facts.native_pump)
+        _judge_pump(findings, facts.native_pump)
         _judge_configuration(findings, facts.configuration)
         for server in facts.servers:
             judge_server_answer(findings, server)
@@ -126,11 +125,11 @@ def _judge_configuration(findings: Findings, configuration: ConfigurationFacts) 
 
 
 def judge_libaio(findings: Findings, missing: str) -> None:
-    """Add whether the library is there that whatever imports a device opens."""
+    """Add whether the library is there that `attach` opens, with whichever pump."""
     if missing:
         findings.failed(
             "libaio",
-            f"{missing}; servers were not asked, and of controllers only the names are known",
+            f"{missing}: nothing can be attached, and of controllers only the names are known",
             "apt install libaio1 (libaio1t64 on Debian 13 and later)",
         )
     else:

@@ -20,8 +20,8 @@ from gadgetip.diagnosis.gather_board import GADGETS, SYSFS_UDC
 from gadgetip.diagnosis.gather_machine import read_device_tree_model
 from gadgetip.diagnosis.kernel_texts import parse_device_tree_text
 from gadgetip.diagnosis.system_files import children, output_of, read_text
-from gadgetip.diagnosis.which_pump import which_pump
 from gadgetip.errors import GadgetipError
+from gadgetip.pump.native_module import pump_in
 from gadgetip.server.inventory import read_inventory
 from gadgetip.server.local_device import LocalDevice
 from gadgetip.server.surroundings import SERVE
@@ -66,7 +66,7 @@ def machine_text() -> str:
     )
     lines = [
         f"gadgetip {__version__}, Python {platform.python_version()}",
-        which_pump(),
+        pump_in(),
         *(f"{name} {_version(name)}" for name in PACKAGES),
         f"kernel {os.uname().release} {os.uname().version} {os.uname().machine}",
         f"distribution {distribution}",

@@ -1,7 +1,8 @@
-"""`python -m tests.native.sanitize address|thread`: the native pump's tests under a sanitizer.
+"""`python -m tests.native.sanitize address|thread`: tests with the native pump under a sanitizer.
 
 First every planted mistake must be reported, else silence would prove nothing. Then unit tests run
-on this machine and system tests in the virtual one. The verdict is the tests' and the reports'.
+on this machine and system tests in virtual ones, one machine after the other; native.mk says which.
+The verdict is the tests' and the reports'.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.native.reports import Report, parse_reports
 from tests.native.tree import SANITIZERS, Sanitizer, make, variables
 
-UNIT = ("tests/unit/pump", "tests/unit/attachment/test_relay_process.py")
-SYSTEM = ("tests/system/test_attach.py", "tests/system/test_vhci_relay.py")
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 PLANTED_LIMIT_S = 60
 LOGS_INSIDE = "/tmp/sanitizer"
 CALL = """\
@@ -34,10 +37,12 @@ def main() -> int:
     """Run what was asked for; 0 if all tests pass and nothing of ours was reported."""
     parser = argparse.ArgumentParser(prog="tests.native.sanitize", description=__doc__)
     parser.add_argument("sanitizer", choices=sorted(SANITIZERS))
-    parser.add_argument("--unit", nargs="*", default=UNIT, help="unit tests to run")
-    parser.add_argument("--system", nargs="*", default=SYSTEM, help="system tests to run")
-    parser.add_argument("--limit", default="3600", help="seconds for the system tests")
-    parser.add_argument("--memory", default="3G", help="the virtual machine's")
+    parser.add_argument("--unit", nargs="*", default=[], help="unit tests to run")
+    parser.add_argument("--system", nargs="*", default=[], help="system tests to run")
+    parser.add_argument("--second", nargs="*", default=[], help="those of a machine with --qemu")
+    parser.add_argument("--qemu", default="", help="more QEMU arguments of the second, quoted")
+    parser.add_argument("--limit", default="3600", help="seconds for the tests of a machine")
+    parser.add_argument("--memory", default="3G", help="a virtual machine's")
     options = parser.parse_args()
     sanitizer = SANITIZERS[options.sanitizer]
     tree = make(sanitizer)
@@ -46,7 +51,10 @@ def main() -> int:
     if options.unit:
         statuses.append(unit_tests(sanitizer, tree, options.unit))
     if options.system:
-        statuses.append(system_tests(sanitizer, tree, options))
+        statuses.append(system_tests(sanitizer, tree, options, options.system))
+    if options.second:
+        more = [f"--qemu={options.qemu}"] if options.qemu else []
+        statuses.append(system_tests(sanitizer, tree, options, options.second, more))
     return max(statuses, default=0)
 
 
@@ -81,9 +89,15 @@ def unit_tests(sanitizer: Sanitizer, tree: Path, tests: list[str]) -> int:
     return verdict("unit tests", status, logs)
 
 
-def system_tests(sanitizer: Sanitizer, tree: Path, options: argparse.Namespace) -> int:
-    """Run tests in the virtual machine, which has the copy as its checkout."""
-    results = fresh(tree / "build" / "system")
+def system_tests(
+    sanitizer: Sanitizer,
+    tree: Path,
+    options: argparse.Namespace,
+    tests: Sequence[str],
+    more: Sequence[str] = (),
+) -> int:
+    """Run tests in a virtual machine, which has the copy as its checkout and `more` arguments."""
+    results = fresh(tree / "build" / ("second" if tests is options.second else "system"))
     inside = variables(sanitizer, tree, LOGS_INSIDE)
     # Looking for leaks takes seconds at the end of every program there, and unit tests look too.
     if "ASAN_OPTIONS" in inside:
@@ -92,11 +106,12 @@ def system_tests(sanitizer: Sanitizer, tree: Path, options: argparse.Namespace) 
     # Programs without privilege write reports too; what the machine writes is lost with it.
     script = (
         f"mkdir -m 1777 {LOGS_INSIDE}; "
-        f"{settings} python -m pytest -p no:cacheprovider {shlex.join(options.system)}; status=$?; "
+        f"{settings} python -m pytest -p no:cacheprovider {shlex.join(tests)}; status=$?; "
         f'cp -r {LOGS_INSIDE} "$GADGETIP_RESULTS"/; exit $status'
     )
     machine = [sys.executable, "-m", "tests.machine", "run", "--limit", options.limit]
-    machine += ["--memory", options.memory, "--results", str(results), "--", "sh", "-c", script]
+    machine += ["--memory", options.memory, "--results", str(results), *more]
+    machine += ["--", "sh", "-c", script]
     status = subprocess.run(machine, check=False, cwd=tree, stdin=subprocess.DEVNULL).returncode
     return verdict("system tests", status, results / Path(LOGS_INSIDE).name)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.soak.kept import RUNNING, Kept, Shown
 from tests.soak.reports import Report
-from tests.system.attachment import GADGETIP, STOP_LIMIT_S
+from tests.system.attachment import GADGETIP, PUMP_OPTIONS, STOP_LIMIT_S
 
 RESTART_S = 0.5
 
@@ -22,7 +22,7 @@ class _Alone:
     def __init__(self, name: str, server: str, device: str, udc: str, hold_s: float) -> None:
         self.name = name
         options = ("--udc", udc, "--wait", "--keep", "--hold", f"{hold_s:g}")
-        self._command = [*GADGETIP, "--json", "attach", server, device, *options]
+        self._command = [*GADGETIP, "--json", "attach", server, device, *PUMP_OPTIONS, *options]
         self.events: list[tuple[float, dict[str, Any]]] = []
         self.state, self.since, self.reason = "starting", time.time(), ""
         self._stopping = threading.Event()

@@ -20,7 +20,7 @@ from gadgetip.service.control import ask
 from gadgetip.supervisor.address import SERVICE
 from tests.soak.kept import Kept, Shown
 from tests.soak.reports import Report
-from tests.system.attachment import GADGETIP
+from tests.system.attachment import GADGETIP, with_pump
 
 RESTART_S = 0.5
 STOP_LIMIT_S = 60.0
@@ -50,7 +50,7 @@ def configuration(
             lines += ['on_loss = "hold"', f"hold_s = {seconds:g}"]
         else:
             lines += ['on_loss = "unplug"']
-    return "\n".join(lines) + "\n"
+    return with_pump("\n".join(lines) + "\n")
 
 
 def report_of(at: float, text: str) -> Report | None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -22,6 +23,16 @@ BOUND_LIMIT_S = 180.0
 STOP_LIMIT_S = 25.0
 RUN = Path("/run/gadgetip")
 GADGETS = Path("/sys/kernel/config/usb_gadget")
+PUMP = os.environ.get("GADGETIP_PUMP", "")
+"""What carries the traffic of replicas where a test does not say: `auto` if it is empty."""
+PUMP_OPTIONS = ("--pump", PUMP) if PUMP else ()
+
+
+def with_pump(configuration: str) -> str:
+    """The configuration with that pump for each replica, which are those that name a controller."""
+    if not PUMP:
+        return configuration
+    return re.sub("(?m)^udc = .*$", rf'\g<0>\npump = "{PUMP}"', configuration)
 
 
 def gadgetip(*arguments: str, limit_s: float = START_LIMIT_S) -> "subprocess.CompletedProcess[str]":
@@ -38,7 +49,7 @@ class Attachment:
         self.udc = udc
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 (it lives as long as we do)
         self._process = subprocess.Popen(
-            [*GADGETIP, "--json", "attach", host, device, "--udc", udc, *options],
+            [*GADGETIP, "--json", "attach", host, device, "--udc", udc, *PUMP_OPTIONS, *options],
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,

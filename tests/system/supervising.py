@@ -15,7 +15,7 @@ from typing import Any
 from gadgetip.service.control import Service, ask
 from gadgetip.supervisor.address import SERVICE
 from gadgetip.supervisor.wishes import FILE_NAME, STATE_DIRECTORY
-from tests.system.attachment import GADGETIP
+from tests.system.attachment import GADGETIP, with_pump
 from tests.system.waiting import wait_for
 
 START_LIMIT_S = 90.0
@@ -85,7 +85,7 @@ class Supervising(Answering):
         """Write the configuration; who runs does not know yet."""
         self.config.write_text(
             f'schema = "config/1"\n[supervisor]\nretry_max_s = 4\nhooks = "{self.hooks}"\n'
-            + attachments
+            + with_pump(attachments)
         )
 
     def __enter__(self) -> "Supervising":

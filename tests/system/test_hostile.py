@@ -16,7 +16,7 @@ from tests.emulated.endpoints import InQueue
 from tests.emulated.hostile import HOSTILE, Hostile
 from tests.emulated.server import EmulatedServer
 from tests.system import host
-from tests.system.attachment import GADGETIP, gadgetip, leftovers
+from tests.system.attachment import GADGETIP, PUMP_OPTIONS, gadgetip, leftovers
 
 UDC = "dummy_udc.1"
 LIMIT_S = 60.0
@@ -57,7 +57,8 @@ def expected(hostile: Hostile) -> frozenset[int]:
 def test_it_is_refused(name: str) -> None:
     hostile = HOSTILE[name]
     with EmulatedServer(hostile.make(), session=hostile.session) as server:
-        ended = gadgetip("attach", server.host, hostile.selector, "--udc", UDC, limit_s=LIMIT_S)
+        arguments = (server.host, hostile.selector, "--udc", UDC, *PUMP_OPTIONS)
+        ended = gadgetip("attach", *arguments, limit_s=LIMIT_S)
     line = one_line(ended.stderr)
     assert ended.returncode in expected(hostile), line
     if hostile.says is not None:
@@ -70,9 +71,10 @@ def test_it_harms_nobody_when_it_is_attached(name: str) -> None:
     """It may be refused, or end when data flows, or work: never more than one line."""
     hostile = HOSTILE[name]
     device = hostile.make()
+    options = ("--udc", UDC, *PUMP_OPTIONS)
     with EmulatedServer(device, session=hostile.session) as server:
         process = subprocess.Popen(
-            [*GADGETIP, "--json", "attach", server.host, hostile.selector, "--udc", UDC],
+            [*GADGETIP, "--json", "attach", server.host, hostile.selector, *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

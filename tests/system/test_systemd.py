@@ -15,7 +15,7 @@ import pytest
 
 from gadgetip.supervisor.wishes import FILE_NAME, STATE_DIRECTORY
 from tests.emulated import EmulatedServer, make_device
-from tests.system.attachment import wait_until_exported
+from tests.system.attachment import wait_until_exported, with_pump
 from tests.system.booted_systemd import BOARD, INSTALLED, install_command
 from tests.system.host import wait_for_device, wait_for_disk, wait_for_unplug
 from tests.system.stick import Stick
@@ -92,7 +92,7 @@ def test_the_rule_is_understood() -> None:
 def configured(name: str, server: str, busid: str, **keys: str) -> str:
     """An attachment of the configuration."""
     lines = "".join(f'{key} = "{value}"\n' for key, value in keys.items())
-    return (
+    return with_pump(
         f'[[attachment]]\nname = "{name}"\nserver = "{server}"\n'
         f'match = {{ busid = "{busid}" }}\n{lines}'
     )

@@ -115,23 +115,31 @@ static void want(struct relay *relay, struct inlet *inlet, const struct bytes *o
         relay_end(relay, RELAY_SERVER_FAILED, errno);
 }
 
-/* Milliseconds until somebody is to be looked at; -1: no hurry. */
-static int watch(struct relay *relay)
+static void watch(struct relay *relay)
 {
-    int64_t now = 0, first = 0;
-
     for (size_t place = 0; place < relay->storage_count; place++) {
         struct storage *storage = &relay->storages[place];
 
-        if (storage->watch_at == 0)
-            continue;
-        if (now == 0)
-            now = now_ns();
-        storage_watch(storage, now);
-        if (storage->watch_at != 0 && (first == 0 || storage->watch_at < first))
-            first = storage->watch_at;
+        if (storage_watch_at(storage) != 0)
+            storage_watch(relay, storage, now_ns());
     }
-    return first == 0 ? -1 : (int)((first - now) / 1000000) + 1;
+}
+
+/* Milliseconds until somebody is to be looked at; -1: no hurry. */
+static int time_to_watch(struct relay *relay)
+{
+    int64_t first = 0, left;
+
+    for (size_t place = 0; place < relay->storage_count; place++) {
+        int64_t at = storage_watch_at(&relay->storages[place]);
+
+        if (at != 0 && (first == 0 || at < first))
+            first = at;
+    }
+    if (first == 0)
+        return -1;
+    left = first - now_ns();
+    return left < 0 ? 0 : (int)(left / 1000000) + 1;
 }
 
 /* Before the peers can know of it: whoever asks them finds it counted. */
@@ -146,8 +154,8 @@ static void wait_for_more(struct relay *relay)
 {
     struct epoll_event events[3];
     int count;
-    int limit = watch(relay);
 
+    watch(relay);
     work(relay); /* what is overdue is taken back */
     publish(relay);
     write_out(relay);
@@ -155,7 +163,7 @@ static void wait_for_more(struct relay *relay)
     want(relay, &relay->server, &relay->to_server, &relay->server_interest);
     if (relay->ended != RELAY_RUNS)
         return;
-    count = epoll_wait(relay->poller, events, 3, limit);
+    count = epoll_wait(relay->poller, events, 3, time_to_watch(relay));
     for (int place = 0; place < count; place++) {
         bool is_over = (events[place].events & (EPOLLHUP | EPOLLERR)) != 0;
 

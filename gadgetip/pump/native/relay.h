@@ -9,13 +9,14 @@
  *
  * Memory, all of it taken by `relay_new`, with S interfaces of mass storage (4 at most):
  *
- *     RELAY_URBS x sizeof(struct relay_urb)          ~ 100 KiB
+ *     RELAY_URBS x sizeof(struct relay_urb)            88 KiB
  *     2 x INLET_BYTES + TO_SERVER_BYTES               384 KiB
  *     TO_KERNEL_BYTES                                1280 KiB
  *     S x (ARRIVALS_BYTES + descriptors)         S x ~1090 KiB
  *
  * so about 2.8 MiB with one interface and 6 MiB with four; untouched memory is not resident. Where
- * any of it is full, the side that would fill it is not read from.
+ * any of it is full, the side that would fill it is not read from; half of the URBs are for unlinks,
+ * and a URB of the kernel's that would need one of these fails.
  */
 #ifndef GADGETIP_RELAY_H
 #define GADGETIP_RELAY_H

@@ -1,4 +1,6 @@
 /* See relay_storage.h: what the relay asks of the device itself, and takes back. */
+#include <errno.h>
+
 #include "relay_storage.h"
 
 static uint32_t round_up(uint32_t size, uint32_t packet)
@@ -39,7 +41,7 @@ static void ask(struct relay *relay, struct storage *storage, enum urb_role role
 }
 
 /* Take back what is to be taken back, the last first: nothing gets what one before it missed. */
-static bool take_back(struct relay *relay, struct urb_list *list, uint32_t *unlinks)
+static bool take_back(struct relay *relay, struct storage *storage, struct urb_list *list)
 {
     bool moved = false;
     struct relay_urb *urb = urbs_at(&relay->urbs, list->last);
@@ -57,7 +59,8 @@ static bool take_back(struct relay *relay, struct urb_list *list, uint32_t *unli
         unlink->storage = urb->storage;
         header.seqnum = unlink->seqnum;
         urb->is_unlinking = true;
-        (*unlinks)++;
+        storage->unlinks++;
+        storage_settles(storage);
         tell_server(relay, &header);
         moved = true;
     }
@@ -79,6 +82,7 @@ static void clear_halt(struct relay *relay, struct storage *storage, bool is_in)
     urb->is_in = is_in;
     urb->storage = place_of(relay, storage);
     storage->clears++;
+    storage_settles(storage);
     tell_server(relay, &header);
 }
 
@@ -178,7 +182,10 @@ bool storage_step(struct relay *relay, struct storage *storage)
         if (!storage->status_seen && !storage->in_failed && storage->is_ahead) {
             relay_tell(relay, RELAY_EVENT_SILENT, storage->setting.in | 0x80, 0);
             storage->is_patient = true;
-            storage->wants_status = true;
+            if (storage->status_lost) /* the device has none left: the host is to reset at once */
+                storage->in_error = STATUS_PROTOCOL;
+            else
+                storage->wants_status = true;
         }
     }
     if (storage->in_error && !storage->ahead.count && !storage->unlinks) {
@@ -189,22 +196,36 @@ bool storage_step(struct relay *relay, struct storage *storage)
         moved = true;
     }
     if (storage->unlink_ahead)
-        moved |= take_back(relay, &storage->ahead, &storage->unlinks);
+        moved |= take_back(relay, storage, &storage->ahead);
     if (storage->unlink_posted)
-        moved |= take_back(relay, &storage->posted, &storage->unlinks);
+        moved |= take_back(relay, storage, &storage->posted);
     moved |= clear_halts(relay, storage);
     moved |= ask_ahead(relay, storage);
     moved |= pass_waiting(relay, storage);
     return moved;
 }
 
-void storage_watch(struct storage *storage, int64_t now)
+void storage_settles(struct storage *storage)
 {
-    if (!storage->watch_at || now < storage->watch_at)
-        return;
-    storage->watch_at = 0;
-    if (storage->is_patient || storage->status_seen || !storage->ahead.count)
-        return;
-    storage->unlink_ahead = true;
-    storage->is_overdue = true;
+    storage->settle_at = storage->unlinks || storage->clears ? now_ns() + SETTLE_NS : 0;
+}
+
+void storage_watch(struct relay *relay, struct storage *storage, int64_t now)
+{
+    if (storage->settle_at && now >= storage->settle_at)
+        relay_end(relay, RELAY_SERVER_FAILED, ETIMEDOUT);
+    if (storage->watch_at && now >= storage->watch_at) {
+        storage->watch_at = 0;
+        if (!storage->is_patient && !storage->status_seen && storage->ahead.count) {
+            storage->unlink_ahead = true;
+            storage->is_overdue = true;
+        }
+    }
+}
+
+int64_t storage_watch_at(const struct storage *storage)
+{
+    if (storage->watch_at && (!storage->settle_at || storage->watch_at < storage->settle_at))
+        return storage->watch_at;
+    return storage->settle_at;
 }

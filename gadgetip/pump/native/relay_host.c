@@ -57,13 +57,13 @@ static void forward(struct relay *relay, struct wire_header *header, uint32_t se
     relay->host.sink = SINK_FORWARD;
 }
 
-/* The payload of a CMD_SUBMIT; false where its lengths cannot be. */
+/* The payload of a CMD_SUBMIT; false where its lengths cannot be. It may be more than is passed. */
 static bool payload_of(const struct wire_header *header, uint32_t *payload)
 {
     int32_t packets = header->number_of_packets < 0 ? 0 : header->number_of_packets;
 
     if (header->direction > WIRE_IN || header->ep > WIRE_MAX_ENDPOINT || header->length < 0 ||
-        (uint32_t)header->length > WIRE_MAX_TRANSFER_BYTES || (uint32_t)packets > RELAY_MAX_PACKETS)
+        (uint32_t)packets > RELAY_MAX_PACKETS)
         return false;
     *payload = (uint32_t)packets * WIRE_PACKET_BYTES;
     if (header->direction == WIRE_OUT)
@@ -188,13 +188,36 @@ static void post(struct relay *relay, struct wire_header *header, struct storage
     urb->role = (uint8_t)role;
     urb->storage = place_of(relay, storage);
     list_add(&relay->urbs, &storage->posted, urb);
-    storage->posted_bytes += length;
+    if (role == ROLE_DATA)
+        storage->posted_bytes += length;
     forward(relay, header, urb->seqnum, length);
     answer(relay, WIRE_RET_SUBMIT, seqnum, 0, length, urb->packets);
     relay->counted.posted++;
     relay->counted.saved++;
     relay->counted.urbs_out++;
     relay->counted.bytes_out += length;
+}
+
+/* Answer a URB with a status of the relay's, and drop its data and isochronous packets. */
+static void refuse(struct relay *relay, const struct wire_header *header, uint32_t payload,
+                   int32_t status)
+{
+    relay->host.begin += WIRE_HEADER_BYTES;
+    relay->host.payload_left = payload;
+    relay->host.sink = SINK_DISCARD;
+    answer(relay, WIRE_RET_SUBMIT, header->seqnum, status, 0, 0);
+    if (header->direction == WIRE_IN)
+        relay->counted.urbs_in++;
+    else
+        relay->counted.urbs_out++;
+}
+
+/* What is wrong with a URB that the kernel may submit; 0: nothing. */
+static int32_t why_not(const struct relay *relay, const struct wire_header *header)
+{
+    if ((uint32_t)header->length > WIRE_MAX_TRANSFER_BYTES)
+        return STATUS_TOO_LONG;
+    return urbs_available(&relay->urbs) <= URBS_FOR_UNLINKS ? STATUS_NO_MEMORY : 0;
 }
 
 static bool submit_out(struct relay *relay, struct wire_header *header, struct storage *storage,
@@ -206,12 +229,7 @@ static bool submit_out(struct relay *relay, struct wire_header *header, struct s
     enum urb_role role = ROLE_DATA;
 
     if (storage->out_error) { /* the device has failed, which the kernel could not know */
-        relay->host.begin += WIRE_HEADER_BYTES;
-        relay->host.payload_left = payload;
-        relay->host.sink = SINK_DISCARD;
-        answer(relay, WIRE_RET_SUBMIT, header->seqnum, storage->out_error, 0,
-               header->number_of_packets);
-        relay->counted.urbs_out++;
+        refuse(relay, header, payload, storage->out_error);
         if (storage->out_error != STATUS_STALL)
             storage->out_error = 0;
         return true;
@@ -237,21 +255,31 @@ static bool submit_out(struct relay *relay, struct wire_header *header, struct s
 
 static bool submit(struct relay *relay, struct wire_header *header)
 {
+    bool is_in = header->direction == WIRE_IN;
     uint32_t payload = 0;
     struct storage *storage = NULL;
+    int32_t wrong;
 
     if (!payload_of(header, &payload)) {
         relay_end(relay, RELAY_KERNEL_NONSENSE, 0);
         return false;
     }
     relay->devid = header->devid;
+    if (header->ep != 0)
+        storage = storage_with(relay, (uint8_t)header->ep, is_in);
+    wrong = why_not(relay, header);
+    if (wrong) {
+        if (storage != NULL && !is_in)
+            storage->out_left = 0;
+        refuse(relay, header, payload, wrong);
+        relay->counted.errors++;
+        return true;
+    }
     if (header->ep == 0 && !settle_for(relay, header->setup)) {
         relay->host.is_stuck = true;
         return false;
     }
-    if (header->ep != 0)
-        storage = storage_with(relay, (uint8_t)header->ep, header->direction == WIRE_IN);
-    if (storage != NULL && header->direction == WIRE_OUT)
+    if (storage != NULL && !is_in)
         return submit_out(relay, header, storage, payload);
     if (storage != NULL && storage_serves(storage)) {
         struct relay_urb *urb = urb_of(relay, header, URB_WAITING);
@@ -319,7 +347,7 @@ bool host_step(struct relay *relay)
     }
     if (inlet->end - inlet->begin < WIRE_HEADER_BYTES)
         return false;
-    if (!may_tell_server(relay) || urbs_available(&relay->urbs) < 2) {
+    if (!may_tell_server(relay) || !urbs_available(&relay->urbs)) {
         inlet->is_stuck = true;
         return false;
     }

@@ -18,6 +18,7 @@
 #define RESERVE_BYTES 4096u /* room for what one message of the kernel makes the relay say */
 #define EVENTS 64u
 #define RELAY_MAX_PACKETS 1024u
+#define URBS_FOR_UNLINKS (RELAY_URBS / 2) /* places that no URB of the kernel's gets */
 #define WIRE_PACKET_BYTES 16u /* an isochronous packet's descriptor */
 
 #define ARRIVALS_BYTES (1088u * 1024)
@@ -28,10 +29,14 @@
 #define CBW_BYTES 31u
 #define CSW_BYTES 13u
 #define WATCH_NS 1500000000LL
+#define SETTLE_NS 5000000000LL /* for the server to answer what the relay unlinks and clears */
 
 /* Linux's numbers, which USB/IP carries over the wire whatever the machine. */
 #define STATUS_UNLINKED (-104) /* ECONNRESET */
 #define STATUS_STALL (-32)     /* EPIPE */
+#define STATUS_NO_MEMORY (-12)
+#define STATUS_TOO_LONG (-90) /* EMSGSIZE */
+#define STATUS_PROTOCOL (-71)
 #define STATUS_OVERFLOW (-75)
 #define STATUS_SHORT (-121) /* EREMOTEIO: a short packet, and URB_SHORT_NOT_OK */
 #define STATUS_SHUTDOWN (-108)

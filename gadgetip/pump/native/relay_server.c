@@ -50,7 +50,7 @@ static void host_urb_ended(struct relay *relay, struct relay_urb *urb, int32_t s
     if (storage != NULL && urb->is_in)
         storage->host_in--;
     else if (storage != NULL)
-        storage_host_out_ended(storage, status);
+        storage_host_out_ended(relay, storage, status);
     if (urb->request != REQUEST_OTHER && status == 0)
         note_setting(relay, urb);
     if (status == STATUS_STALL)
@@ -148,8 +148,10 @@ static bool unlinked(struct relay *relay, struct wire_header *ret)
     if (unlink->kind == URB_UNLINK) {
         struct storage *storage = storage_of(relay, unlink);
 
-        if (storage != NULL)
+        if (storage != NULL) {
             storage->unlinks--;
+            storage_settles(storage);
+        }
         if (storage != NULL && target != NULL &&
             (target->kind == URB_AHEAD || target->kind == URB_POSTED)) {
             storage_was_unlinked(relay, storage, target, ret->status);

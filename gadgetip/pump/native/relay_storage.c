@@ -84,7 +84,7 @@ enum storage_verdict storage_command(struct relay *relay, struct storage *storag
     storage->status_seen = false;
     storage->out_failed = false;
     storage->status_stalled = false;
-    storage->is_overdue = false;
+    storage->is_overdue = storage->status_lost = false;
     storage->in_failed = false;
     return STORAGE_POST;
 }
@@ -112,7 +112,8 @@ bool storage_settle(struct storage *storage, bool in, bool out)
     if (in) {
         ask_no_more(storage);
         storage->unlink_ahead = storage->ahead.count > 0;
-        storage->clear_in = storage->status_stalled = storage->is_overdue = false;
+        storage->clear_in = storage->status_stalled = false;
+        storage->is_overdue = storage->status_lost = false;
     }
     if (out) {
         storage->unlink_posted = storage->posted.count > 0;
@@ -263,7 +264,8 @@ static void data_failed(struct storage *storage, int32_t status)
 static void end_posted(struct relay *relay, struct storage *storage, struct relay_urb *urb)
 {
     list_remove(&relay->urbs, &storage->posted, urb);
-    storage->posted_bytes -= urb->asked;
+    if (urb->role == ROLE_DATA)
+        storage->posted_bytes -= urb->asked;
     if (!storage->posted.count)
         storage->unlink_posted = false;
 }
@@ -309,6 +311,8 @@ void storage_was_unlinked(struct relay *relay, struct storage *storage, struct r
         if (status == STATUS_STALL && !storage->in_failed) { /* it crossed the unlink */
             in_failed(relay, storage, status);
             arrivals_add(storage, 0, false, status);
+        } else if (status == 0 && storage->is_overdue) {
+            storage->status_lost = true;
         }
     }
 }
@@ -316,13 +320,17 @@ void storage_was_unlinked(struct relay *relay, struct storage *storage, struct r
 void storage_was_cleared(struct storage *storage, struct relay_urb *urb)
 {
     storage->clears--;
+    storage_settles(storage);
     if (urb->is_in)
         storage->wants_status = storage->is_ahead && !storage->status_seen;
 }
 
-void storage_host_out_ended(struct storage *storage, int32_t status)
+void storage_host_out_ended(struct relay *relay, struct storage *storage, int32_t status)
 {
     storage->host_out--;
-    if (status)
+    if (status) {
         storage->out_left = 0;
+        storage->out_failed = true;
+    }
+    judge_stall(relay, storage);
 }

@@ -46,11 +46,13 @@ struct storage {
     bool out_failed;
     bool status_stalled; /* the fate of the data will tell what that means */
     bool is_overdue;     /* the CSW that was asked for ahead is being taken back */
+    bool status_lost;    /* it crossed that, and the server keeps it */
     int64_t watch_at;    /* when it will be overdue, 0: never */
 
     struct urb_list ahead, posted, waiting;
-    uint32_t ahead_bytes, posted_bytes;
+    uint32_t ahead_bytes, posted_bytes; /* of data */
     uint32_t unlinks, clears; /* of ours that the server has not answered */
+    int64_t settle_at;        /* when one of them is to be answered, 0: there are none */
     uint32_t host_in, host_out; /* the kernel's URBs that were passed on */
     bool unlink_ahead, unlink_posted;
     bool clear_in, clear_out; /* to be cleared at the device */
@@ -98,15 +100,21 @@ void storage_was_posted(struct relay *relay, struct storage *storage, struct rel
 void storage_was_unlinked(struct relay *relay, struct storage *storage, struct relay_urb *urb,
                           int32_t status);
 void storage_was_cleared(struct storage *storage, struct relay_urb *urb);
-void storage_host_out_ended(struct storage *storage, int32_t status);
+void storage_host_out_ended(struct relay *relay, struct storage *storage, int32_t status);
 
 /* --- both --- */
 
 /* Do whatever can be done now; false where there is nothing. */
 bool storage_step(struct relay *relay, struct storage *storage);
 
-/* Look whether the CSW is overdue. */
-void storage_watch(struct storage *storage, int64_t now);
+/* The count of unlinks or clears has changed. */
+void storage_settles(struct storage *storage);
+
+/* Look whether the CSW is overdue, or the server, which ends the relay. */
+void storage_watch(struct relay *relay, struct storage *storage, int64_t now);
+
+/* When to look again; 0: there is no need. */
+int64_t storage_watch_at(const struct storage *storage);
 
 /* --- relay_arrivals.c --- */
 

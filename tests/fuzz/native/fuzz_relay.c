@@ -323,10 +323,8 @@ static void step(struct world *world, struct input *input)
     case 7: server_returns_unlink(world, input); break;
     case 8:
         world->now += FAR_NS;
-        for (size_t place = 0; place < world->relay->storage_count; place++) {
-            if (world->relay->storages[place].watch_at != 0)
-                storage_watch(&world->relay->storages[place], world->now);
-        }
+        for (size_t place = 0; place < world->relay->storage_count; place++)
+            storage_watch(world->relay, &world->relay->storages[place], world->now);
         work(world->relay);
         break;
     default:

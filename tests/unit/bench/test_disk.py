@@ -1,5 +1,6 @@
 """Who uses a disk, and how fast a file is that is read and written as one."""
 
+import math
 import os
 import pwd
 from collections.abc import Iterator
@@ -54,6 +55,7 @@ def test_timing(file: int, write: bool) -> None:
     speed = time_disk(file, 2.0, write=write)
     assert speed.sequential_bytes == 4 * REQUEST_BYTES
     assert speed.bytes_per_s > 0
+    assert speed.random is not None
     assert speed.random.count >= 1
     assert 0 < speed.random.p50_s <= speed.random.p99_s <= speed.random.most_s
     assert speed.random_per_s == 1 / speed.random.p50_s
@@ -61,6 +63,11 @@ def test_timing(file: int, write: bool) -> None:
     written = os.pread(file, 4 * REQUEST_BYTES, 0) != bytes(4 * REQUEST_BYTES)
     assert written is write
     assert os.pread(file, 100, 4 * REQUEST_BYTES) == bytes(100)
+
+
+@pytest.mark.parametrize("seconds", [math.nan, 0.0, -1.0])
+def test_a_time_that_is_none_never_overwrites_the_whole_disk(file: int, seconds: float) -> None:
+    assert time_disk(file, seconds, write=True).sequential_bytes == REQUEST_BYTES
 
 
 def test_one_that_is_too_small(tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """`gadgetip bench`: what it refuses, what it asks, and the shapes that it prints."""
 
+import importlib
 import json
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -86,7 +88,8 @@ def test_nothing_moves(gadgetip: Command, attached: Registration) -> None:
         (["--hid", "/dev/hidraw0", "--disk", "/dev/sdb"], "exclude each other"),
         (["--write"], "--write and --yes go with --disk"),
         (["--keyboard", "/dev/hidraw0", "--yes"], "--write and --yes go with --disk"),
-        (["--seconds", "0"], "is not in the range"),
+        *((["--seconds", each], "is not in the range") for each in ("0", "-1", "nan", "inf")),
+        *((["--seconds", each], "is not in the range") for each in ("-nan", "-inf", "1e9", "0.9")),
         (["--disk", "/dev/null"], "/dev/null is no disk"),
         (["--disk", "/nowhere"], "/nowhere: No such file"),
         (["--hid", "/dev/null"], "is no input device"),
@@ -152,6 +155,85 @@ def test_a_script_says_yes(gadgetip: Command, disk: Path) -> None:
     found = json.loads(run.out)
     assert found["write"]["bytes_per_s"] > 0
     assert disk.read_bytes() != bytes(2 << 20)
+
+
+@contextmanager
+def ctrl_c(monkeypatch: pytest.MonkeyPatch, module: str, name: str, after: int) -> Iterator[None]:
+    """Ctrl-C in the call that follows so many calls of a function."""
+    real = getattr(importlib.import_module(module), name)
+    calls = 0
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls > after:
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"{module}.{name}", interrupted)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("after", "ways", "at_random"),
+    [(1, ["read"], 0), (5, ["read"], 3), (10**9, ["read", "write"], None)],
+    ids=["in sequence", "at random", "never"],
+)
+def test_ctrl_c_shows_what_was_measured_of_a_disk(
+    gadgetip: Command,
+    disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    after: int,
+    ways: list[str],
+    at_random: int | None,
+) -> None:
+    with ctrl_c(monkeypatch, "gadgetip.bench.disk", "_request", after):
+        run = gadgetip("bench", "--disk", str(disk), "--write", "--yes", "--json", "--seconds", "1")
+    assert (run.status, run.err) == (0, "")
+    found = json.loads(run.out)
+    assert [way for way in ("read", "write") if way in found] == ways
+    assert found["read"]["sequential_bytes"] == min(after, 2) << 20
+    spread = found["read"]["random_4k"]
+    assert at_random is None or (spread["count"] if spread else 0) == at_random
+    assert (spread is None) is (found["read"]["random_4k_per_s"] is None)
+    assert (disk.read_bytes() == bytes(2 << 20)) is ("write" not in ways)
+
+
+def test_ctrl_c_while_a_disk_is_written_keeps_what_was_read(
+    gadgetip: Command, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ctrl_c(monkeypatch, "os", "pwritev", 1):
+        run = gadgetip("bench", "--disk", str(disk), "--write", "--yes", "--seconds", "1")
+    assert (run.status, run.err) == (0, "")
+    assert "in sequence (2.1 MB); 4 KiB at random" in run.out
+    assert "in sequence (1.05 MB); ended before anything was read or written at random" in run.out
+
+
+def test_ctrl_c_before_anything_was_measured(
+    gadgetip: Command, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ctrl_c(monkeypatch, "gadgetip.bench.disk", "_request", 0):
+        run = gadgetip("bench", "--disk", str(disk), "-q")
+    assert (run.status, run.out) == (ExitStatus.ERROR, "")
+    assert "ended before anything was measured" in run.err
+
+
+def test_ctrl_c_shows_what_was_seen_of_a_keyboard(
+    gadgetip: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "hidraw9"
+    os.mkfifo(path)
+    ends = [os.open(path, os.O_RDONLY | os.O_NONBLOCK), os.open(path, os.O_WRONLY)]
+    os.write(ends[1], bytes(8))
+    with ctrl_c(monkeypatch, "select", "select", 1):
+        run = gadgetip("bench", "--hid", str(path), "--json", "--seconds", "60")
+    for end in ends:
+        os.close(end)
+    assert (run.status, run.err) == (0, "")
+    found = json.loads(run.out)
+    assert (found["reports"], found["intervals"]) == (1, None)
+    assert 0 <= found["seconds"] < 60
 
 
 def test_a_shell_offers_what_runs(attached: Registration) -> None:

@@ -1,5 +1,6 @@
 """Help, usage, and where every error ends."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -58,6 +59,7 @@ def test_version(gadgetip: Command) -> None:
 
 
 def test_version_where_libaio_is_missing() -> None:
+    """Attaching is what needs it, not knowing which pump is in."""
     program = (
         "import sys; sys.modules['libaio'] = None\n"
         "sys.argv = ['gadgetip', '--version']\n"
@@ -65,8 +67,7 @@ def test_version_where_libaio_is_missing() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True)
     assert run.returncode == 0
-    assert run.stdout.decode().startswith(f"gadgetip {__version__} (no pump: ")
-    assert b"libaio" in run.stdout
+    assert run.stdout.decode() == f"gadgetip {__version__} ({pump_in()})\n"
 
 
 @pytest.mark.parametrize(
@@ -163,6 +164,29 @@ def test_an_error_is_one_line_and_a_status(
     attaching(error)
     run = gadgetip("attach", "nas", "1-1")
     assert (run.status, run.out, run.err) == (status, "", "gadgetip: it went wrong\n")
+
+
+@pytest.mark.parametrize(("error", "status"), ERRORS)
+def test_with_json_an_error_is_an_event_besides(
+    gadgetip: Command,
+    attaching: Callable[[BaseException], None],
+    error: Exception,
+    status: ExitStatus,
+) -> None:
+    attaching(error)
+    run = gadgetip("attach", "nas", "1-1", "--json")
+    assert (run.status, run.err) == (status, "gadgetip: it went wrong\n")
+    assert json.loads(run.out) == {
+        "event": "error",
+        "message": "it went wrong",
+        "exit_status": status,
+    }
+
+
+def test_a_mistake_in_the_command_line_is_no_event(gadgetip: Command) -> None:
+    run = gadgetip("list", "--json", "--nonsense")
+    assert (run.status, run.out) == (ExitStatus.USAGE, "")
+    assert run.err.startswith("Usage:")
 
 
 def test_a_bug_is_one_line_too(

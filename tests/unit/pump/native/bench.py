@@ -262,6 +262,13 @@ class Host:
     def address_of(self, file: int) -> int:
         return self._open[file][0]
 
+    def fill(self, address: int) -> None:
+        """Leave no room for a write on an IN endpoint: the next one waits until it is cancelled."""
+        ours = next(ours for each, ours, _ in self._open.values() if each == address)
+        with suppress(BlockingIOError):
+            while True:
+                ours.send(bytes(LARGEST_MESSAGE), socket.MSG_DONTWAIT)
+
     async def send(self, address: int, *messages: bytes) -> None:
         """Send messages on an OUT endpoint."""
         theirs = next(theirs for each, _, theirs in self._open.values() if each == address)

@@ -5,8 +5,10 @@ import errno
 import gc
 import os
 import resource
+import select
 import socket
-from collections.abc import Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +18,10 @@ from gadgetip.errors import LinkLostError
 from gadgetip.pump import Shaping
 from gadgetip.pump import urbs as urbs_module
 from gadgetip.pump.native_module import native_module
-from gadgetip.usb import Direction
+from gadgetip.usb import Direction, SetupPacket
 from tests.unit.pump.shapers.storage import cbw
 from tests.unit.pump.shapers.world import route
-from tests.unit.pump.stub import tcp_pair
+from tests.unit.pump.stub import LIMIT_S, ret, tcp_pair
 
 from .bench import Bench, Which, both, needs_native, running
 
@@ -142,6 +144,65 @@ def test_lanes_are_given_back_however_a_stop_ends(monkeypatch: pytest.MonkeyPatc
             assert _lanes(it) == {0}
 
     run(scenario())
+
+
+def _answered(it: Bench) -> None:
+    """The device takes what was sent to it."""
+    submit = it.server.waiting[0x02].popleft()
+    it.server.stub.stream.send(it.server.stub.connection.send(ret(submit)))
+
+
+def _cancelled(it: Bench) -> None:
+    """The kernel ends the request on the endpoint file, as it does when the host lets go of it."""
+    it.urbs.engine.core.cancel(it.pump._shapers[0].sides[0].replica.number)  # type: ignore[attr-defined]
+
+
+@needs_native
+@pytest.mark.parametrize(
+    ("address", "end"), [(0x02, _answered), (0x81, _cancelled)], ids=["answered", "cancelled"]
+)
+def test_a_lane_is_not_lent_again_while_a_stop_begins(
+    address: int, end: Callable[[Bench], None]
+) -> None:
+    """What ends between the call and the first step of the shaper's own stop, a turn later.
+
+    A lane that is lent then has a URB or a request that nobody awaits: the pump is not stopped, and
+    what comes of it has no owner.
+    """
+
+    async def scenario() -> None:
+        async with running(Which.NATIVE, [route(address, window_urbs=1)], asleep=True) as it:
+            it.server.held.add(2)
+            if address & 0x80:
+                it.host.fill(address)
+                await it.server.give(address, (b"the host does not take it", 0))
+                await it.until(lambda: it.pump.statistics[address].urbs == 1)
+            else:
+                await it.host.send(address, b"on its way")
+                await it.server.asked(address)
+            stopping = asyncio.ensure_future(it.pump.stop())
+            asyncio.get_running_loop().call_soon(_end_now, it, address, end)
+            async with asyncio.timeout(LIMIT_S):
+                await stopping
+            # Behind this answer the server and the engine have no news of what was before.
+            await it.urbs.control(SetupPacket(0xC0, 1, 0, 0, 2), limit_s=LIMIT_S)
+            assert not it.server.waiting[address]
+            assert it.listener.told == []
+
+    run(scenario())
+
+
+def _end_now(it: Bench, address: int, end: Callable[[Bench], None]) -> None:
+    """Let it end, and hand out what comes of it, without a turn of the loop."""
+    engine = it.urbs.engine  # type: ignore[attr-defined]
+    urbs = it.pump.statistics[address].urbs
+    end(it)
+    until = time.monotonic() + LIMIT_S
+    while not select.select([engine.core.fileno()], [], [], 0.001)[0]:
+        assert time.monotonic() < until
+        if it.pump.statistics[address].urbs > urbs:
+            return  # it was the lane's, and is settled
+    engine.hand_out()
 
 
 def _lanes(it: Bench) -> set[int]:

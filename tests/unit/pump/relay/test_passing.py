@@ -1,8 +1,11 @@
 """What the relay passes on, and what it keeps from either side; the server is the test."""
 
+import errno
 import socket
 import struct
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -21,11 +24,14 @@ from gadgetip.wire import (
     build,
 )
 from tests.unit.pump.relay.device import CBW, DEVID, IN_EP, OUT_EP
-from tests.unit.pump.relay.host import CLEAR_IN, SET_CONFIGURATION, Host, relayed
+from tests.unit.pump.relay.host import CLEAR_IN, RESET, SET_CONFIGURATION, Host, relayed
 
 pytestmark = pytest.mark.skipif(native_module() is None, reason=f"the native pump {why_not()}")
 
-ECONNRESET, EPIPE, EPROTO = -104, -32, -71
+ECONNRESET, EPIPE, EPROTO, EMSGSIZE, ENOMEM = -104, -32, -71, -90, -12
+RELAY_URBS = 2048
+SETTLE_S = 5.0
+MAX_TRANSFER_BYTES = 16 * 1024 * 1024
 SET_INTERFACE = bytes.fromhex("010b010000000000")
 
 
@@ -66,8 +72,13 @@ class Scene:
         self.say(RetSubmit(self.submit().seqnum, 0, 0))
         assert self.host.ask(asked).status == 0
 
-    def begin(self, length: int, *, moves_in: bool) -> tuple[CmdSubmit, list[CmdSubmit]]:
-        """A command of the host's: the CBW as the server gets it, and what was asked ahead."""
+    def begin(
+        self, length: int, *, moves_in: bool, patient: bool = False
+    ) -> tuple[CmdSubmit, list[CmdSubmit]]:
+        """A command of the host's: the CBW as the server gets it, and what was asked ahead.
+
+        Of a device that is `patient` the CSW is not asked for yet.
+        """
         flags = 0x80 if moves_in else 0
         sent = self.host.submit(
             OUT_EP,
@@ -77,16 +88,22 @@ class Scene:
         )
         assert self.host.ask(sent).actual_length == CBW.size
         command = self.submit()
-        ahead = [self.submit() for _ in range((length > 0) + 1)] if moves_in else []
+        ahead = [self.submit() for _ in range((length > 0) + (not patient))] if moves_in else []
         return command, ahead
 
 
-@pytest.fixture
-def scene() -> Iterator[Scene]:
+@contextmanager
+def staged() -> Iterator[Scene]:
     ours, theirs = socket.socketpair()
     with ours, theirs, relayed(ours) as (kernels, relay):
         it = Scene(Host(kernels), relay, theirs)
         it.configure()
+        yield it
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    with staged() as it:
         yield it
 
 
@@ -198,6 +215,63 @@ def test_a_posted_write_that_is_stalled_before_its_end(scene: Scene) -> None:
     assert scene.relay.statistics()[7] == 512  # type: ignore[attr-defined]
 
 
+def stalled_early(scene: Scene) -> CmdSubmit:
+    """The early request for a CSW, which the server stalls: it is not known yet what that means."""
+    asked = scene.submit()
+    assert (asked.ep, asked.direction) == (IN_EP, Direction.IN)
+    scene.say(RetSubmit(asked.seqnum, EPIPE, 0))
+    return asked
+
+
+def end_with_a_status(scene: Scene) -> None:
+    """The relay clears the halt of its own making, and asks again; the host gets its CSW."""
+    clear = scene.submit()
+    assert (clear.ep, clear.setup) == (0, CLEAR_IN)
+    scene.say(RetSubmit(clear.seqnum, 0, 0))
+    again = scene.submit()
+    scene.say(RetSubmit(again.seqnum, 0, 13, data=status()))
+    assert scene.host.read(13).data == status()
+
+
+def test_a_write_of_a_mebibyte_is_posted_though_its_command_is_not_answered(scene: Scene) -> None:
+    piece = 1 << 17
+    command, _ = scene.begin(8 * piece, moves_in=False)
+    data = []
+    for _ in range(8):
+        asked = scene.host.submit(OUT_EP, Direction.OUT, piece, bytes(piece))
+        data.append(scene.submit())
+        assert scene.host.ask(asked).actual_length == piece
+    stalled_early(scene)
+    scene.say(RetSubmit(command.seqnum, 0, CBW.size))
+    for each in data:
+        scene.say(RetSubmit(each.seqnum, 0, piece))
+    end_with_a_status(scene)
+
+
+@pytest.mark.parametrize("unlinks", [False, True])
+def test_an_early_stall_is_judged_when_data_that_passed_is_through(
+    scene: Scene, unlinks: bool
+) -> None:
+    command, _ = scene.begin(512, moves_in=False)
+    assert scene.host.write(bytes(512)).status == 0
+    data = scene.submit()
+    stalled_early(scene)
+    more = scene.host.submit(OUT_EP, Direction.OUT, 64, bytes(64))  # than it has said: it passes
+    passed = scene.submit()
+    scene.say(RetSubmit(command.seqnum, 0, CBW.size))
+    scene.say(RetSubmit(data.seqnum, 0, 512))
+    if unlinks:  # then the host takes the stall for what it is
+        scene.host._seqnum += 1
+        given_up = CmdUnlink(scene.host._seqnum, DEVID, more)
+        scene.host._stream.sendall(scene.host._wire.send(given_up))
+        scene.say(RetUnlink(scene.unlink().seqnum, ECONNRESET))
+        assert scene.host.read(13).status == EPIPE
+        return
+    scene.say(RetSubmit(passed.seqnum, 0, 64))
+    assert scene.host.ask(more).status == 0
+    end_with_a_status(scene)
+
+
 def test_a_stall_of_the_data_reaches_the_host_in_its_place(scene: Scene) -> None:
     _, [data, csw] = scene.begin(2048, moves_in=True)
     scene.say(RetSubmit(data.seqnum, EPIPE, 512, data=bytes(512)))
@@ -210,6 +284,65 @@ def test_a_stall_of_the_data_reaches_the_host_in_its_place(scene: Scene) -> None
     asked = scene.host.submit(IN_EP, Direction.IN, 13)
     scene.say(RetSubmit(scene.submit().seqnum, 0, 13, data=status(failed=True)))
     assert scene.host.ask(asked).data == status(failed=True)
+
+
+def test_the_kernels_unlinks_pass_when_there_is_no_place_for_urbs(scene: Scene) -> None:
+    host = scene.host
+    asked = {host.submit(3, Direction.IN, 8): scene.submit() for _ in range(RELAY_URBS // 2)}
+    assert host.ask(host.submit(3, Direction.IN, 8)).status == ENOMEM
+    refused = host.ask(host.submit(4, Direction.OUT, 100000, bytes(100000)))
+    assert (refused.status, refused.actual_length) == (ENOMEM, 0)
+    unlinks = {}
+    for seqnum, urb in asked.items():
+        host._seqnum += 1
+        host._stream.sendall(host._wire.send(CmdUnlink(host._seqnum, DEVID, seqnum)))
+        unlinks[host._seqnum] = scene.unlink()
+        assert unlinks[host._seqnum].unlink_seqnum == urb.seqnum
+    for seqnum, unlink in unlinks.items():
+        scene.say(RetUnlink(unlink.seqnum, ECONNRESET))
+        assert host.answer(seqnum) == RetUnlink(seqnum, ECONNRESET)
+    again = host.submit(4, Direction.OUT, 2, b"in")  # and it is in step
+    urb = scene.submit()
+    assert urb.data == b"in"
+    scene.say(RetSubmit(urb.seqnum, 0, 2))
+    assert host.ask(again).status == 0
+
+
+@pytest.mark.parametrize("direction", [Direction.IN, Direction.OUT])
+def test_a_urb_that_is_too_long_is_refused(scene: Scene, direction: Direction) -> None:
+    """`CmdSubmit` does not know such lengths: what is said is made by hand."""
+    length = MAX_TRANSFER_BYTES + 512
+    message = bytearray(build(CmdSubmit(5000, DEVID, direction, 3)))
+    message[24:28] = length.to_bytes(4, "big")
+    host = scene.host
+    host._wire.send(CmdSubmit(5000, DEVID, direction, 3))
+    host._stream.sendall(message + bytes(length if direction is Direction.OUT else 0))
+    refused = host.ask(5000)
+    assert (refused.status, refused.actual_length) == (EMSGSIZE, 0)
+    asked = host.submit(4, Direction.IN, 64)
+    scene.say(RetSubmit(scene.submit().seqnum, 0, 2, data=b"in"))
+    assert host.ask(asked).data == b"in"
+
+
+def test_a_status_that_crossed_the_unlink_of_its_overdue_urb_is_an_error(scene: Scene) -> None:
+    """Linux's stub drops what a URB brought while it was being unlinked, and says 0."""
+    command, [data, csw] = scene.begin(512, moves_in=True)
+    scene.say(RetSubmit(command.seqnum, 0, CBW.size))
+    scene.say(RetSubmit(data.seqnum, 0, 512, data=bytes(512)))
+    assert scene.host.read(512).data == bytes(512)
+    waiting = scene.host.submit(IN_EP, Direction.IN, 13)
+    unlink = scene.unlink()
+    assert unlink.unlink_seqnum == csw.seqnum
+    scene.say(RetUnlink(unlink.seqnum, 0))
+    assert scene.host.ask(waiting).status == EPROTO
+    scene.configure(RESET)  # it asked for nothing more, and the next command is ahead again
+    _, [data] = scene.begin(512, moves_in=True, patient=True)
+    scene.say(RetSubmit(data.seqnum, 0, 512, data=bytes(512)))
+    again = scene.submit()
+    assert (again.ep, again.transfer_buffer_length) == (IN_EP, 512)
+    assert scene.host.read(512).data == bytes(512)
+    scene.say(RetSubmit(again.seqnum, 0, 13, data=status()))
+    assert scene.host.read(13).data == status()
 
 
 @pytest.mark.parametrize(
@@ -230,3 +363,33 @@ def test_more_than_was_asked_for_ends_it(scene: Scene) -> None:
     scene.host.submit(4, Direction.IN, 64)
     scene.say(RetSubmit(scene.submit().seqnum, 0, 65, data=bytes(65)))
     assert scene.host.ended()
+
+
+def test_a_server_that_leaves_the_relays_own_requests_unanswered_is_given_up() -> None:
+    """An unlink at one server, the clearing of a halt at another; a third has answered all."""
+    with staged() as silent, staged() as slow, staged() as sound:
+        _, ahead = sound.begin(512, moves_in=True)
+        waiting = sound.host.submit(0, Direction.OUT, 0, setup=CLEAR_IN)
+        for _ in ahead:
+            sound.say(RetUnlink(sound.unlink().seqnum, ECONNRESET))
+        hosts_own = sound.submit()
+        _, ahead = silent.begin(512, moves_in=True)
+        began = time.monotonic()
+        silent.host.submit(0, Direction.OUT, 0, setup=CLEAR_IN)
+        unlinked = [silent.unlink() for _ in ahead]
+        command, _ = slow.begin(512, moves_in=False)
+        slow.say(RetSubmit(command.seqnum, 0, CBW.size))
+        assert slow.host.write(bytes(512)).status == 0
+        data = slow.submit()
+        stalled_early(slow)
+        slow.say(RetSubmit(data.seqnum, 0, 512))
+        clear = slow.submit()
+        assert (clear.ep, clear.setup) == (0, CLEAR_IN)
+        assert [each.unlink_seqnum for each in unlinked] == [each.seqnum for each in ahead[::-1]]
+        for each in (silent, slow):
+            assert each.host.ended()
+            assert time.monotonic() - began >= SETTLE_S
+            ended = each.relay.ended()  # type: ignore[attr-defined]
+            assert ended == (RelayEnd.SERVER_FAILED, errno.ETIMEDOUT)
+        sound.say(RetSubmit(hosts_own.seqnum, 0, 0))
+        assert sound.host.ask(waiting).status == 0

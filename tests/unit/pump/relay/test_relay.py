@@ -118,10 +118,11 @@ def test_a_read_waits_once() -> None:
     assert statistics[4:6] == (10, 20)  # posted, served
 
 
-def test_a_device_that_stalls_when_it_is_asked_early() -> None:
-    scripts = [Script(hates_early=True)] * 4
-    direct = run([WRITE] * 4, scripts, through_relay=False)
-    relay = run([WRITE] * 4, scripts, through_relay=True)
+@pytest.mark.parametrize("command", [WRITE, Command(moves_in=False, pieces=(1 << 17,) * 8)])
+def test_a_device_that_stalls_when_it_is_asked_early(command: Command) -> None:
+    scripts = [Script(hates_early=True)] * 3
+    direct = run([command] * 3, scripts, through_relay=False)
+    relay = run([command] * 3, scripts, through_relay=True)
     assert relay[:2] == direct[:2]
 
 
