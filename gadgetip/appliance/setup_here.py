@@ -12,13 +12,17 @@ from gadgetip.appliance.setup_plan import (
     FileChange,
     SystemFacts,
     Undoing,
+    obstacle,
     plan_setup,
     plan_undo,
 )
 from gadgetip.appliance.setup_record import MAX_BYTES, format_record, merge, parse_record
-from gadgetip.errors import GadgetipError
+from gadgetip.diagnosis.kernel_texts import parse_device_tree_text
+from gadgetip.errors import GadgetipError, PrerequisiteError
+from gadgetip.supervisor.board_config import IMAGE_FILE
 
 RECORD = "/var/lib/gadgetip/setup.json"
+MODEL = "/proc/device-tree/model"
 CONFIG_TXT = ("/boot/firmware/config.txt", "/boot/config.txt")
 RASPBERRY_PI_OS = ("/etc/rpi-issue",)
 """What Raspberry Pi OS has and Debian on a Raspberry Pi has not; both say ID=debian where arm64."""
@@ -30,18 +34,27 @@ def gather(root: Path = ROOT) -> SystemFacts:
     config_txt = next(
         (_real(root, path) for path in CONFIG_TXT if below(root, path).is_file()), None
     )
+    model = _contents(root, [MODEL]).get(MODEL, b"")
     paths = [MODULES, CONFIGURATION, RADIO, *([config_txt] if config_txt else [])]
     return SystemFacts(
         raspberry_pi_os=any(below(root, path).exists() for path in RASPBERRY_PI_OS),
         config_txt=config_txt,
         network_manager=below(root, RADIO).parent.is_dir(),
         files=_contents(root, paths),
+        model=parse_device_tree_text(model),
     )
 
 
 def planned(root: Path = ROOT) -> tuple[FileChange, ...]:
-    """What `set_up` would change."""
-    return plan_setup(gather(root))
+    """What `set_up` would change; raises `PrerequisiteError` for what can be no board."""
+    system = gather(root)
+    if below(root, str(IMAGE_FILE)).exists():
+        raise PrerequisiteError(
+            "this is an image, which is set up: gadgetip.toml on its card counts"
+        )
+    if problem := obstacle(system):
+        raise PrerequisiteError(problem)
+    return plan_setup(system)
 
 
 def set_up(changes: tuple[FileChange, ...], root: Path = ROOT) -> None:

@@ -9,6 +9,7 @@ OTG port, and those of a BeagleBone do so anyway.
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from gadgetip.diagnosis.kernel_texts import dwc2_mode, parse_config_txt
 MODULES = "/etc/modules-load.d/gadgetip.conf"
 CONFIGURATION = "/etc/gadgetip/gadgetip.toml"
 RADIO = "/etc/NetworkManager/conf.d/gadgetip.conf"
+
+_BEHIND_A_HUB = re.compile(r"Raspberry Pi (?:[23] )?Model B\b")
 
 OVERLAY = "\n# gadgetip: the USB port is a device's\n[all]\ndtoverlay=dwc2,dr_mode=peripheral\n"
 
@@ -45,12 +48,14 @@ class SystemFacts:
     `raspberry_pi_os` says whether it is that. `config_txt` is the path of the firmware's file, None
     where there is none. `files` has the content of every file that is there and may be changed, by
     its path. `network_manager` says whether NetworkManager has a directory for configuration.
+    `model` is the device tree's, "" without one.
     """
 
     raspberry_pi_os: bool
     config_txt: str | None
     network_manager: bool
     files: dict[str, bytes]
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,20 @@ class FileChange:
     def diff(self) -> str:
         """As `diff -u` shows it."""
         return unified_diff(self.path, self.before, self.after)
+
+
+def obstacle(system: SystemFacts) -> str | None:
+    """Why this must not be made a board; None if nothing is known that speaks against it.
+
+    Models B of the Raspberry Pi up to the third have one USB controller, with a hub behind it that
+    has all their ports and their Ethernet. Made a device's, all of that is gone, login included.
+    """
+    if _BEHIND_A_HUB.match(system.model):
+        return (
+            f"this {system.model} cannot be a board: a hub with all its ports and its Ethernet is "
+            "behind its only controller"
+        )
+    return None
 
 
 def plan_setup(system: SystemFacts) -> tuple[FileChange, ...]:
@@ -98,7 +117,7 @@ def _overlay(system: SystemFacts) -> FileChange | None:
         system.config_txt,
         before,
         before + end + OVERLAY.encode(),
-        "the USB port becomes a device's",
+        "the USB port becomes a device's; a hub, keyboard or network in it works no more",
         restart=True,
     )
 

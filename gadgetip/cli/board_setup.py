@@ -10,13 +10,16 @@ from gadgetip.cli.output import Output, common_options, safe
 from gadgetip.errors import ExitStatus, PrerequisiteError
 
 EPILOG = """\b
-On Raspberry Pi OS the USB port is made a device's (config.txt); anywhere: modules to load at boot,
-a configuration to begin with, and Wi-Fi that does not save power where NetworkManager runs. The
-changes are shown before they are made. A file that is there already stays as it is, but for
+On Raspberry Pi OS the USB port is made a device's (config.txt): a hub, a keyboard or a network
+adapter in that port works no more. A Raspberry Pi whose only port is behind a hub (B, B+, 2, 3,
+3B+) is refused, since all its ports and its Ethernet would be gone. Anywhere: modules to load at
+boot, a configuration to begin with, and Wi-Fi that does not save power where NetworkManager runs.
+The changes are shown before they are made. A file that is there already stays as it is, but for
 config.txt, to which lines are added; so it may be run again.
 
 \b
-Exit status: 0 done, or nothing to do; 1 it could not be done, or was not wanted.
+Exit status: 0 done, or nothing to do; 1 it could not be done, or was not wanted; 6 not root, an
+image, or a machine that cannot be a board.
 
 \b
 Examples:

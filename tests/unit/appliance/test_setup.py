@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gadgetip.appliance.setup_here import RECORD, planned, planned_undo, set_up, undo
+from gadgetip.appliance.setup_here import MODEL, RECORD, planned, planned_undo, set_up, undo
 from gadgetip.appliance.setup_plan import (
     CONFIGURATION,
     MODULES,
@@ -23,7 +23,7 @@ from gadgetip.appliance.setup_plan import (
 )
 from gadgetip.appliance.setup_record import format_record, merge, parse_record
 from gadgetip.diagnosis.kernel_texts import dwc2_mode, parse_config_txt
-from gadgetip.errors import GadgetipError
+from gadgetip.errors import GadgetipError, PrerequisiteError
 from gadgetip.supervisor.config import Config
 from gadgetip.supervisor.config_form import parse_config
 
@@ -145,6 +145,40 @@ def test_what_was_edited_since_stays(root: Path) -> None:
     assert (root / CONFIGURATION[1:]).read_text().endswith("# mine\n")
     assert not (root / RADIO[1:]).exists()
     assert {each.path for each in undoings if each.left} == {CONFIGURATION, MODULES}
+
+
+@pytest.mark.parametrize(
+    ("model", "refused"),
+    [
+        ("Raspberry Pi Model B Rev 2", True),
+        ("Raspberry Pi Model B Plus Rev 1.2", True),
+        ("Raspberry Pi 2 Model B Rev 1.1", True),
+        ("Raspberry Pi 3 Model B Plus Rev 1.3", True),
+        ("Raspberry Pi 3 Model A Plus Rev 1.0", False),
+        ("Raspberry Pi 4 Model B Rev 1.4", False),
+        ("Raspberry Pi 5 Model B Rev 1.0", False),
+        ("Raspberry Pi Zero 2 W Rev 1.0", False),
+        ("Raspberry Pi Zero W Rev 1.1", False),
+    ],
+)
+def test_where_the_network_hangs_on_the_port_nothing_is_changed(
+    root: Path, model: str, refused: bool
+) -> None:
+    file = root / MODEL[1:]
+    file.parent.mkdir(parents=True)
+    file.write_text(f"{model}\0")
+    if refused:
+        with pytest.raises(PrerequisiteError, match=f"this {model} cannot be a board"):
+            planned(root)
+    else:
+        assert len(planned(root)) == 4
+
+
+def test_an_image_is_set_up_already(root: Path) -> None:
+    (root / "etc/gadgetip").mkdir()
+    (root / "etc/gadgetip/image").touch()
+    with pytest.raises(PrerequisiteError, match="this is an image"):
+        planned(root)
 
 
 @pytest.mark.parametrize(
