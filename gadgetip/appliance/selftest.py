@@ -83,6 +83,7 @@ QUESTIONS = (
         "power-cut",
         "Pull the power five times while the device is in use, ten seconds each.",
         "Did the board come up each time, with the device?",
+        image=True,  # the root of any other system is written to, and may not survive it
     ),
     Question(
         "problem",

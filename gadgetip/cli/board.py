@@ -24,7 +24,7 @@ Examples:
 
 @click.group(epilog=EPILOG)
 def board() -> None:
-    """Make a board an appliance, and look whether it is one."""
+    """Set an existing system up as a board, and try it on real hardware."""
 
 
 board.add_command(selftest)

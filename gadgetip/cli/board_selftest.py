@@ -19,10 +19,11 @@ from gadgetip.cli.output import Output, common_options, safe
 from gadgetip.errors import ExitStatus, GadgetipError
 
 EPILOG = """\b
-Everything here was tested in emulation alone, so a report of a real board is worth a lot. The
-machine says what it sees; then each step is explained and asked for: y, n, or s for "not tried".
-The text has no serial numbers and no addresses. Read it, and send it with the name of your host and
-of your cable to where you have gadgetip from.
+Nothing of gadgetip has been tried on a real board, so a report of one is worth a lot. Some steps
+take the device away while it is in use: take one whose data you can do without. The machine says
+what it sees; then each step is explained and asked for: y, n, or s for "not tried". The text has
+no serial numbers and no addresses. Read it, and send it with the name of your host and of your
+cable to where you have gadgetip from.
 
 \b
 Exit status: 0 nothing was amiss; 1 a step failed; 6 a prerequisite is missing.

@@ -35,7 +35,6 @@ FILE_OPTIONS = ("--config", "--descriptors", "--policy", "--save")
 FILE_COMMANDS = {
     ("check",): "check it here, without --on",
     ("profile", "import"): "import it here, and copy the result",
-    ("board", "update"): "copy the image there and run the command there",
 }
 """Commands whose arguments are files: what to do instead."""
 PROFILE_READERS = ("profile show", "profile export")

@@ -40,6 +40,7 @@ def test_a_board_that_was_not_flashed_has_no_lamp() -> None:
         "lamp-booting",
         "lamp-running",
         "lamp-server",
+        "power-cut",
         "problem",
     }
     assert questions(image=True) == QUESTIONS

@@ -198,7 +198,6 @@ def test_a_destination_is_never_an_option(arguments: list[str]) -> None:
         ["check", "a.toml"],
         ["-v", "check", "a.toml"],
         ["profile", "import", "a.scheme"],
-        ["board", "update", "a.img"],
         ["plan", "--descriptors", "a.bin"],
         ["plan", "--descriptors=a.bin"],
         ["inspect", "nas", "1-1", "--save", "x"],
