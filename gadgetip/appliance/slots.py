@@ -1,9 +1,10 @@
 """Which of an image's two root file systems boots: the decisions of an update in place.
 
-An image has two slots, A and B. An update is written into the one that does not run, which is then
-tried first, a few times. A boot counts one try down before it starts the kernel; a board that has
-become healthy counts up again. So a new system that does not come up, or comes up and never gets
-well, runs out of tries, and the old one boots, whatever the new one does.
+There is no image yet, and nothing calls this but its tests. An image is to have two slots, A and B.
+An update is written into the one that does not run, which is then tried first, a few times. A boot
+counts one try down before it starts the kernel; a board that has become healthy counts up again. So
+a new system that does not come up, or comes up and never gets well, runs out of tries, and the old
+one boots, whatever the new one does.
 
 Four variables of the boot loader's hold all of it, in a form that a short script of U-Boot's can
 read; `next_boot` is what that script does:
