@@ -177,7 +177,7 @@ hostile: setup kernel  ## Every device and server that means harm, not the CI's 
 	$(MACHINE) run --limit $(ENDURANCE_LIMIT) --memory $(MEMORY) -- env GADGETIP_HOSTILE=all \
 		python -m pytest -p no:cacheprovider tests/system/test_hostile.py
 
-.PHONY: fuzz fuzz-quick million soak soak-sessions bench-stubs bench-supervisor bench-audio cycles hostile
+.PHONY: fuzz fuzz-quick million soak soak-sessions bench-stubs bench-supervisor bench-lasting bench-audio cycles hostile
 fuzz-quick: setup  ## A minute of fuzzing, as a part of `make test`
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_QUICK_SECONDS)
 
@@ -203,6 +203,12 @@ bench-stubs: setup kernel  ## Measure the user-space stub against the kernel's
 bench-supervisor: setup kernel  ## Measure from `gadgetip run` to enumerated, from link back to running
 	$(MACHINE) run --limit $(PERFORMANCE_LIMIT) --memory $(MEMORY) -- \
 		python -m tests.performance.supervised
+
+LASTING_SECONDS ?= 3600
+
+bench-lasting: setup kernel  ## An hour through one attachment: is memory flat, does speed drift
+	$(MACHINE) run --limit $(ENDURANCE_LIMIT) --memory $(MEMORY) -- \
+		python -m tests.performance.lasting --seconds $(LASTING_SECONDS)
 
 bench-audio: setup kernel  ## Play sound through each stub and count underruns
 	$(MACHINE) run --limit $(PERFORMANCE_LIMIT) --memory $(MEMORY) --qemu $(AUDIO) -- \

@@ -1,6 +1,7 @@
 """Which pump carries an attachment: the native one where it can, or the one that was asked for."""
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from gadgetip.errors import PrerequisiteError, UsageError
 from gadgetip.pump.interface import EndpointFiles, PumpListener
@@ -9,6 +10,9 @@ from gadgetip.pump.native_pump import NativePump
 from gadgetip.pump.native_urbs import NativeUrbStream
 from gadgetip.pump.shaper_pump import ShaperPump
 from gadgetip.pump.urbs import UrbStream
+
+if TYPE_CHECKING:
+    from gadgetip.pump.python_pump import PythonPump
 
 
 class PumpChoice(StrEnum):
@@ -27,12 +31,17 @@ class VhciPump(StrEnum):
 
 
 def require_pump(choice: PumpChoice) -> None:
-    """Raise `PrerequisiteError` where the pump that was asked for is not here."""
+    """Load the pump that will be taken; raises `PrerequisiteError` where it is not here.
+
+    Whoever drops privileges does this before: without them its files may be out of reach.
+    """
     module = None if choice is PumpChoice.PYTHON else native_module()
     if choice is PumpChoice.NATIVE and module is None:
         raise PrerequisiteError(
             f"the native pump {why_not()}: {HOW_TO_GET_IT}, or take --pump python"
         )
+    if module is None:
+        python_pump()
 
 
 def vhci_pump(asked: str | None) -> VhciPump:
@@ -75,6 +84,11 @@ def pump_for(
     """The pump that goes with the stream."""
     if isinstance(urbs, NativeUrbStream):
         return NativePump(urbs, files, listener, control_limit_s=control_limit_s, may_hold=may_hold)
-    from gadgetip.pump.python_pump import PythonPump  # noqa: PLC0415 (opens the C library libaio)
+    return python_pump()(urbs, files, listener, control_limit_s=control_limit_s, may_hold=may_hold)
 
-    return PythonPump(urbs, files, listener, control_limit_s=control_limit_s, may_hold=may_hold)
+
+def python_pump() -> "type[PythonPump]":
+    """The Python pump; raises ImportError where the C library libaio is missing, which it opens."""
+    from gadgetip.pump.python_pump import PythonPump  # noqa: PLC0415 (see above)
+
+    return PythonPump
