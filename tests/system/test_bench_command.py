@@ -30,6 +30,8 @@ STICK_ID = "0781:5581"
 SECONDS = 600
 """More than any copy takes: it is ended when all has been seen."""
 LIMIT_S = 90.0
+COUNT_S = 1.3
+"""Traffic is counted once a second, and later on a busy machine."""
 NO_NEWS_S = 10.0
 QUIET_S = 4.0
 FAR_MS = 150
@@ -146,9 +148,14 @@ def _counted_since(ended_s: float) -> bool:
 
 
 def assert_plausible(found: dict[str, Any], mib: int, dd_per_s: float) -> None:
-    """The bytes are dd's within a tenth, headers and all; the speed is like dd's."""
+    """The bytes are dd's within a tenth, headers and all; the speed is like dd's.
+
+    What has moved is counted once a second, so both ends of a copy are uncertain by so much.
+    """
     assert found["bytes_in"] == pytest.approx(mib * 2**20, rel=0.1)
-    assert found["bytes_in_per_s"] == pytest.approx(dd_per_s, rel=0.3)
+    took_s = mib * 2**20 / dd_per_s
+    fastest = 1.1 * mib * 2**20 / max(took_s - COUNT_S, 0.1)
+    assert 0.9 * mib * 2**20 / (took_s + 2 * COUNT_S) <= found["bytes_in_per_s"] <= fastest
     assert 0 < found["active_s"] <= found["seconds"] + 1
     assert found["shortest_round_trip_ms"] <= found["round_trip_ms"]
 

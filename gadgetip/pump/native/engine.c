@@ -120,9 +120,8 @@ void engine_end(struct engine *engine, enum ending why, int error, const char *t
     engine_tell(engine, EVENT_ENDED, NULL);
 }
 
-void engine_flush(struct engine *engine)
+static void flush(struct engine *engine)
 {
-    engine->is_holding = false;
     while (engine->dirty != NULL) {
         struct lane *lane = engine->dirty;
 
@@ -135,6 +134,15 @@ void engine_flush(struct engine *engine)
     }
     files_submit(engine);
     stream_send(engine);
+}
+
+void engine_flush(struct engine *engine)
+{
+    bool was_holding = engine->is_holding;
+
+    flush(engine);
+    if (engine->is_holding && !was_holding)
+        signal_eventfd(engine->wake); /* the engine's thread may be asleep for longer */
 }
 
 static int64_t coarse_ms(void)
@@ -180,10 +188,15 @@ static void handle(struct engine *engine, const struct epoll_event *event)
     }
 }
 
-/* Nothing has come for a moment: what waits for company leaves alone. */
-static void hold_no_longer(struct engine *engine)
+/* What waits for company is looked at again, whatever woke the thread up, and leaves alone where
+ * nothing has come for a moment. */
+static void look_at_waiting(struct engine *engine, bool is_quiet)
 {
-    engine->bursts += LONGEST_WAIT;
+    if (!engine->is_holding)
+        return;
+    engine->is_holding = false; /* until `out_lane_flush` says otherwise */
+    if (is_quiet)
+        engine->bursts += LONGEST_WAIT;
     for (uint32_t index = 0; index < MAX_LANES; index++) {
         struct lane *lane = engine->lanes[index];
 
@@ -209,9 +222,8 @@ static void *run(void *argument)
             handle(engine, &events[index]);
         files_reap(engine);
         wait_ms = look_after(engine);
-        if (count == 0)
-            hold_no_longer(engine);
-        engine_flush(engine);
+        look_at_waiting(engine, count == 0);
+        flush(engine);
         if (engine->is_holding)
             wait_ms = HOLD_MS;
         pthread_mutex_unlock(&engine->lock);

@@ -197,7 +197,8 @@ struct engine {
 
 struct engine *engine_make(int file, uint32_t devid, uint32_t next_seqnum, int *error);
 void engine_close(struct engine *engine);
-/* The end of a burst: lanes put together what has arrived, requests and URBs leave. */
+/* The end of a burst on a thread that is not the engine's: lanes put together what has arrived,
+ * requests and URBs leave. */
 void engine_flush(struct engine *engine);
 /* The stream is over, for this reason; lanes are parked. */
 void engine_end(struct engine *engine, enum ending why, int error, const char *text);

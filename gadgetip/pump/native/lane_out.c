@@ -9,7 +9,6 @@
 
 #include <errno.h>
 
-
 /* Reads are queued by the dozen, as long as enough of them wait for the host. */
 static bool is_worth_filling(const struct lane *lane)
 {

@@ -107,6 +107,9 @@ class Server:
     """The statuses of the next URBs of an OUT endpoint; 0 where there is none."""
     late: Late = Late.NEVER
     late_data: bytes = b""
+    halted: set[int] = field(default_factory=set)
+    """IN endpoints that say nothing before their halt is cleared, not even an empty packet: their
+    URBs are unlinked, however late others are answered."""
     deaf: bool = False
     """Whether it leaves everything unanswered."""
     mute: bool = False
@@ -174,7 +177,7 @@ class Server:
                     continue
                 queue.remove(submit)
                 data = self.late_data if address & 0x80 else b""
-                if self.late is Late.NEVER:
+                if self.late is Late.NEVER or address in self.halted:
                     await self.stub.send(ret_unlink(unlink, UNLINKED))
                 elif self.late is Late.BEHIND:
                     late = () if self.mute else (ret(submit, data),)

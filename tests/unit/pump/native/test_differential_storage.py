@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,7 +76,6 @@ class Disk:
         it.server.on_out = self.on_out
         it.server.on_in = self.on_in
         it.server.on_control = self.on_control
-        self.halted = False
         self.obeys_halts = True
 
     def expect(self, command: Command, tag: int) -> None:
@@ -123,19 +123,20 @@ class Disk:
 
     def on_control(self, setup: bytes) -> None:
         if setup == SetupPacket.clear_halt(IN).pack():
-            self.halted = False
+            self.it.server.halted.discard(IN)
 
     def on_in(self, _address: int) -> None:
         self._speak()
 
     def _speak(self) -> None:
-        waiting = self.it.server.waiting[IN]
-        while self.words and waiting and not self.halted:
+        waiting, halted = self.it.server.waiting[IN], self.it.server.halted
+        while self.words and waiting and IN not in halted:
             data, status = self.words.pop(0)
             submit = waiting.popleft()
             assert len(data) <= submit.transfer_buffer_length
             self._later(self.it.server.stub.send(ret(submit, data, status)))
-            self.halted = bool(status) and self.obeys_halts
+            if status and self.obeys_halts:
+                halted.add(IN)
 
     def _later(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -324,6 +325,13 @@ def test_the_straight_way(window: int, steps: list[Step]) -> None:
 )
 def test_whatever_else_a_disk_does(window: int, steps: list[Step], late: Late) -> None:
     compare(window, steps, late)
+
+
+@needs_native
+@pytest.mark.parametrize("late", Late)
+def test_a_stall_with_a_window_behind_it(late: Late) -> None:
+    stalled = Command(READ, 9000, moves=1024, status=-errno.EPIPE, answer=1)
+    compare(5, [does(stalled), does(Command(WRITE, 9000)), does(Command(READ, 512))], late)
 
 
 @both
