@@ -57,6 +57,7 @@ help:  ## List what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 include native.mk
+include packages.mk
 
 setup: packages $(STAMP) $(NATIVE)  ## Install what is missing, and build the native pump
 

@@ -12,19 +12,19 @@ from gadgetip.profiles import AUTO, PROFILE_KIND, Profile, load_profile
 from gadgetip.server.policy import POLICY_KIND, Policy
 from gadgetip.strict_toml import FileError, FileKind, load_document
 from gadgetip.supervisor.config import Config
-from gadgetip.supervisor.config_form import CONFIG_KIND
+from gadgetip.supervisor.config_form import CONFIG_KIND, IMAGE_CONFIG_KIND
+from gadgetip.supervisor.config_here import config_kind_here
 
 EPILOG = """\b
 Examples:
   gadgetip check /etc/gadgetip/gadgetip.toml
   gadgetip check /etc/gadgetip/policy.toml
   gadgetip check *.toml --json
+  gadgetip check --image /media/me/GADGETIP/gadgetip.toml
   gadgetip check mine.toml --descriptors stick.bin --udc-model dwc2-bcm2835
 """
 
 Content = Profile | Policy | Config
-
-_KINDS: tuple[FileKind[Content], ...] = (PROFILE_KIND, POLICY_KIND, CONFIG_KIND)
 
 
 @dataclass(slots=True)
@@ -44,6 +44,7 @@ class _Checked:
 
 @click.command(epilog=EPILOG)
 @click.argument("files", metavar="FILE...", type=click.Path(), nargs=-1, required=True)
+@click.option("--image", is_flag=True, help="Configurations are for an image, with [board].")
 @descriptors_option("Check profiles against this saved device, too.")
 @udc_option
 @udc_model_option
@@ -51,6 +52,7 @@ class _Checked:
 def check(
     output: Output,
     files: tuple[str, ...],
+    image: bool,
     descriptors: Path | None,
     udc: str | None,
     udc_model: str | None,
@@ -64,7 +66,8 @@ def check(
     """
     if descriptors is None and (udc or udc_model):
         raise click.UsageError("--udc and --udc-model go with --descriptors")
-    results = [_check(file) for file in files]
+    config_kind = IMAGE_CONFIG_KIND if image else config_kind_here()
+    results = [_check(file, config_kind) for file in files]
     for each in results:
         if isinstance(each.content, Config):
             _check_profiles_of(output, each.file, each.content)
@@ -83,9 +86,10 @@ def check(
     return ExitStatus.ERROR if wrong else ExitStatus.DONE
 
 
-def _check(file: str) -> _Checked:
+def _check(file: str, config_kind: FileKind[Config]) -> _Checked:
+    kinds: tuple[FileKind[Content], ...] = (PROFILE_KIND, POLICY_KIND, config_kind)
     try:
-        return _Checked(file, load_document(Path(file), *_KINDS))
+        return _Checked(file, load_document(Path(file), *kinds))
     except FileError as error:
         return _Checked(file, None, error)
 

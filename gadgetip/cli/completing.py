@@ -17,13 +17,13 @@ def attachment_names(context: click.Context, _: click.Parameter, incomplete: str
     """Those of the configuration that begin so and are not named yet."""
     # Only here: commands that complete something else do not need it.
     from gadgetip.supervisor.config import CONFIG_FILE  # noqa: PLC0415
-    from gadgetip.supervisor.config_form import CONFIG_KIND  # noqa: PLC0415
+    from gadgetip.supervisor.config_here import config_kind_here  # noqa: PLC0415
 
     contexts = (context, context.parent)
     named = [each.params.get("config") for each in contexts if each is not None]
     file = next(filter(None, named), CONFIG_FILE)
     try:
-        config = load_document(file, CONFIG_KIND)
+        config = load_document(file, config_kind_here())
     except GadgetipError:
         return []
     given = context.params.get("names") or ()

@@ -44,6 +44,7 @@ COMMANDS = {
     "attach": "gadgetip.cli.attach:attach",
     "bench": "gadgetip.cli.bench:bench",
     "bind": "gadgetip.cli.bind:bind",
+    "board": "gadgetip.cli.board:board",
     "check": "gadgetip.cli.check:check",
     "completion": "gadgetip.cli.completion:completion",
     "detach": "gadgetip.cli.detach:detach",

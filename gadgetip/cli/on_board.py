@@ -35,7 +35,6 @@ FILE_OPTIONS = ("--config", "--descriptors", "--policy", "--save")
 FILE_COMMANDS = {
     ("check",): "check it here, without --on",
     ("profile", "import"): "import it here, and copy the result",
-    ("board", "update"): "copy the image there and run the command there",
 }
 """Commands whose arguments are files: what to do instead."""
 PROFILE_READERS = ("profile show", "profile export")
@@ -92,11 +91,11 @@ def refuse_files(arguments: Sequence[str]) -> None:
                 f"{option} names a file, and {OPTION} looks for none here: log in with ssh, and "
                 "run the command there"
             )
-    called = " ".join(words[: 2 if words[:1] == ["profile"] else 1])
+    called = " ".join(words[: 2 if words[:1] in (["profile"], ["board"]) else 1])
     if called in PROFILE_READERS and any(map(_is_path, words[2:])):
         raise UsageError(f"`{called}` would read that file there: do it here, without {OPTION}")
     written = _output_of(arguments)
-    if (called == "report" and written != "-") or (
+    if (called in {"report", "board selftest"} and written != "-") or (
         words[:1] == ["profile"] and written not in {None, "-"}
     ):
         raise UsageError(

@@ -7,7 +7,7 @@ from typing import Any
 from gadgetip.cli.output import Output
 from gadgetip.errors import PrerequisiteError
 from gadgetip.service.control import NoAnswerError, ask
-from gadgetip.supervisor.control_requests import GROUP, SERVICE
+from gadgetip.supervisor.address import GROUP, SERVICE
 
 LIMIT_S = 30.0
 """A device is given back before `stop` is answered, which is bounded by the supervisor."""

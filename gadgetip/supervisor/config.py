@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gadgetip.link import HostAddress
 from gadgetip.matching import MatchSelector
+from gadgetip.supervisor.board_config import BoardConfig
 
 CONFIG_FILE = Path("/etc/gadgetip/gadgetip.toml")
 AUTO = "auto"
@@ -54,10 +55,14 @@ class ConfiguredAttachment:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole file; no two attachments have the same name, and their order counts."""
+    """A whole file; no two attachments have the same name, and their order counts.
+
+    `board` is None where the file has no `[board]`, as it has to be anywhere but on an image.
+    """
 
     settings: Settings = field(default_factory=Settings)
     attachments: tuple[ConfiguredAttachment, ...] = ()
+    board: BoardConfig | None = None
 
     def attachment(self, name: str) -> ConfiguredAttachment | None:
         """The attachment of this name."""

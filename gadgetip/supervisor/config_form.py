@@ -2,17 +2,19 @@
 
 `docs/configuration.md` is the reference of the keys. What is wrong in it is refused as a whole.
 
-`[board]` is for images: there the first boot takes it over. Anywhere else nobody would, so that it
-is an error rather than a wish without effect; what is in it is read by whoever makes images.
+`[board]` is for images, which take it over while they boot. Anywhere else nobody would, so that it
+is an error rather than a wish without effect. Hence two kinds of file that name themselves alike.
 """
 
 import re
+from dataclasses import replace
 
 from gadgetip.errors import UsageError
 from gadgetip.link import HostAddress
 from gadgetip.matching import MatchSelector, read_matches
 from gadgetip.profiles import AUTO, MAX_HOLD_S, ON_LOSS, is_path, is_profile_name
 from gadgetip.strict_toml import FileKind, StrictTable, parse_document
+from gadgetip.supervisor.board_form import read_board
 from gadgetip.supervisor.config import PUMPS, SINKS, Config, ConfiguredAttachment, Settings
 
 SCHEMA = "config/1"
@@ -26,24 +28,36 @@ _ALL_PUMPS = ("auto", "native", "python", "kernel")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
-def parse_config(text: str, source: str) -> Config:
-    """Read a configuration; `source` is what messages call the file.
+def parse_config(text: str, source: str, *, image: bool = False) -> Config:
+    """Read a configuration, an image's or any other machine's; messages call the file `source`.
 
     Raises `FileError` with every fault (20 at most), and nothing else whatever the text is.
     """
-    return parse_document(text, source, CONFIG_KIND)
+    return parse_document(text, source, IMAGE_CONFIG_KIND if image else CONFIG_KIND)
 
 
 def _read_config(table: StrictTable) -> Config:
-    config = Config(
-        settings=_read_settings(table.table("supervisor")),
-        attachments=_read_attachments(table),
-    )
+    config = _read_both(table)
     if table.has("board"):
         table.table("board")
         table.fault("board", "[board] is for images alone: take it out")
     table.close()
     return config
+
+
+def _read_image_config(table: StrictTable) -> Config:
+    config = _read_both(table)
+    if table.has("board"):
+        config = replace(config, board=read_board(table.table("board")))
+    table.close()
+    return config
+
+
+def _read_both(table: StrictTable) -> Config:
+    return Config(
+        settings=_read_settings(table.table("supervisor")),
+        attachments=_read_attachments(table),
+    )
 
 
 def _read_settings(table: StrictTable) -> Settings:
@@ -163,3 +177,6 @@ def _directory_problem(text: str) -> str | None:
 
 CONFIG_KIND = FileKind(SCHEMA, "a configuration", _read_config)
 """Configurations, among the kinds of files."""
+
+IMAGE_CONFIG_KIND = FileKind(SCHEMA, "a configuration", _read_image_config)
+"""Configurations of images, which may have `[board]`."""

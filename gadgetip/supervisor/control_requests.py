@@ -10,18 +10,13 @@ because a wrong type must not end the service.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from gadgetip.errors import GadgetipError
-from gadgetip.service.control import Request, Service
+from gadgetip.service.control import Request
 from gadgetip.supervisor.log_ring import LINES
 from gadgetip.supervisor.reloading import Changes
 from gadgetip.supervisor.supervisor import Supervisor
-
-SERVICE = Service(Path("/run/gadgetip/supervisor.sock"), "gadgetip run", "gadgetip")
-GROUP = "gadgetip"
-"""Whoever is in this group may use the socket, where the group exists."""
 
 
 class ControlRequests:

@@ -25,11 +25,12 @@ from gadgetip.service.control import ControlServer
 from gadgetip.service.file_lock import FileLockedError, opened_lock, take_lock
 from gadgetip.service.systemd import Notifier
 from gadgetip.strict_toml import load_document
+from gadgetip.supervisor.address import GROUP, SERVICE
 from gadgetip.supervisor.attachment_life import keep
 from gadgetip.supervisor.attachment_process import AttachmentProcess
 from gadgetip.supervisor.config import ConfiguredAttachment, Settings
-from gadgetip.supervisor.config_form import CONFIG_KIND
-from gadgetip.supervisor.control_requests import GROUP, SERVICE, ControlRequests
+from gadgetip.supervisor.config_here import config_kind_here
+from gadgetip.supervisor.control_requests import ControlRequests
 from gadgetip.supervisor.controller_news import Announced, ControllerNews, controllers_now
 from gadgetip.supervisor.leash import Leash
 from gadgetip.supervisor.leftovers import clean_up
@@ -62,7 +63,7 @@ class Daemon:
 
     async def run(self) -> None:
         """Supervise until SIGTERM or SIGINT; raises `GadgetipError` if it cannot begin."""
-        config = load_document(self._file, CONFIG_KIND)
+        config = load_document(self._file, config_kind_here())
         with _only_one(SERVICE.path.with_name(LOCK_NAME)), ExitStack() as listening:
             loop = asyncio.get_running_loop()
             # Before controllers are looked at: what changes meanwhile is not missed.
@@ -143,7 +144,7 @@ class Daemon:
     def _reload(self) -> Changes:
         """Read the configuration again; a broken one changes nothing, and is said."""
         try:
-            config = load_document(self._file, CONFIG_KIND)
+            config = load_document(self._file, config_kind_here())
         except GadgetipError as error:
             self._log("", f"nothing is changed: {error}")
             raise

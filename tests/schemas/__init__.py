@@ -13,7 +13,7 @@ from gadgetip.profiles import PROFILE_KIND
 from gadgetip.server.policy import POLICY_KIND
 from gadgetip.strict_toml import FileKind
 from gadgetip.strict_toml.json_schema import Schema, json_schema
-from gadgetip.supervisor.config_form import CONFIG_KIND
+from gadgetip.supervisor.config_form import IMAGE_CONFIG_KIND
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -56,7 +56,7 @@ class Described(NamedTuple):
 
 SCHEMAS = (
     Described(PROFILE_KIND, "profiles.md", "A profile of gadgetip"),
-    Described(CONFIG_KIND, "configuration.md", "The configuration of gadgetip"),
+    Described(IMAGE_CONFIG_KIND, "configuration.md", "The configuration of gadgetip"),
     Described(POLICY_KIND, "policy.md", "An export policy of gadgetip"),
 )
 

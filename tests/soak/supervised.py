@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gadgetip.errors import GadgetipError
 from gadgetip.service.control import ask
-from gadgetip.supervisor.control_requests import SERVICE
+from gadgetip.supervisor.address import SERVICE
 from tests.soak.kept import Kept, Shown
 from tests.soak.reports import Report
 from tests.system.attachment import GADGETIP, with_pump

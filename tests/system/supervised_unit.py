@@ -11,8 +11,8 @@ from typing import Any
 
 from gadgetip.errors import GadgetipError
 from gadgetip.service.control import ask
+from gadgetip.supervisor.address import SERVICE
 from gadgetip.supervisor.config import CONFIG_FILE
-from gadgetip.supervisor.control_requests import SERVICE
 from gadgetip.vhci import list_ports
 from tests.system.attachment import GADGETS
 from tests.system.booted_systemd import BOARD, Systemd

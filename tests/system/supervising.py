@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from gadgetip.service.control import Service, ask
-from gadgetip.supervisor.control_requests import SERVICE
+from gadgetip.supervisor.address import SERVICE
 from gadgetip.supervisor.wishes import FILE_NAME, STATE_DIRECTORY
 from tests.system.attachment import GADGETIP, with_pump
 from tests.system.waiting import wait_for

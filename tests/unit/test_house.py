@@ -43,9 +43,11 @@ ROOMS: dict[str, frozenset[str]] = {
     "diagnosis": frozenset(
         {"errors", "link", "pump", "remote", "gadget", "vhci", "server", "service"}
     ),
+    "appliance": frozenset({"errors", "strict_toml", "service", "supervisor", "diagnosis"}),
     "bench": frozenset({"errors", "link", "attachment"}),
     "cli": frozenset(
         {
+            "appliance",
             "bench",
             "diagnosis",
             "errors",
@@ -69,6 +71,17 @@ ROOMS: dict[str, frozenset[str]] = {
 """Every room, and what it may import of ours."""
 
 PURE = (
+    "appliance/changes.py",
+    "appliance/health.py",
+    "appliance/lamp.py",
+    "appliance/problem_text.py",
+    "appliance/provisioning.py",
+    "appliance/selftest.py",
+    "appliance/setup_plan.py",
+    "appliance/setup_record.py",
+    "appliance/slots.py",
+    "appliance/striking_out.py",
+    "appliance/wifi.py",
     "bench/choosing.py",
     "bench/disk_use.py",
     "bench/figures.py",
@@ -126,6 +139,7 @@ PURE = (
     "server/sysfs_form.py",
     "server/admission.py",
     "supervisor/asking.py",
+    "supervisor/board_form.py",
     "supervisor/config_form.py",
     "supervisor/controllers.py",
     "supervisor/hook_queue.py",

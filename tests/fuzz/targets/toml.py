@@ -8,7 +8,7 @@ as it is. Text comes as it is on the tape, or as lines that belong into such fil
 from gadgetip.profiles.toml_form import PROFILE_KIND
 from gadgetip.server.policy_form import POLICY_KIND
 from gadgetip.strict_toml import FileError, decode_document
-from gadgetip.supervisor.config_form import CONFIG_KIND
+from gadgetip.supervisor.config_form import IMAGE_CONFIG_KIND
 from tests.fuzz.draw import Draw
 
 LINES = (
@@ -28,6 +28,8 @@ LINES = (
     'class = "ff/00/00"',
     *('profile = "auto"', "enabled = false", 'on_loss = "hold"', "hold_s = 30"),
     *("retry_min_s = 0.5", "retry_max_s = 30", "poll_ms = 500", 'hooks = "/etc/hooks"'),
+    *('hostname = "dongle"', 'timezone = "Europe/Berlin"', "[board.wifi]", 'country = "DE"'),
+    *('ssid = "lab"', 'psk = "correct horse"', 'ssh_keys = ["ssh-ed25519 AAAA me"]'),
     *("bcdDevice = 0x0200", "max_power_ma = 500", 'on_loss = "unplug"', "unknown = 1"),
 )
 VALUES = (
@@ -37,7 +39,7 @@ VALUES = (
 )
 
 
-KINDS = (PROFILE_KIND, POLICY_KIND, CONFIG_KIND)
+KINDS = (PROFILE_KIND, POLICY_KIND, IMAGE_CONFIG_KIND)
 
 
 def run(data: bytes) -> int:

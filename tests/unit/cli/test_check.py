@@ -198,3 +198,11 @@ def test_policies_are_checked_where_no_gadget_can_be_planned(folder: Path) -> No
     )
     run = subprocess.run([sys.executable, "-c", code], cwd=folder, check=False, capture_output=True)
     assert (run.returncode, run.stderr) == (0, b"")
+
+
+def test_a_configuration_for_an_image(folder: Path, gadgetip: Command) -> None:
+    (folder / "config.toml").write_text('schema = "config/1"\n[board]\nhostname = "dongle"\n')
+    run = gadgetip("check", "config.toml")
+    assert (run.status, run.out) == (1, "config.toml:2: [board] is for images alone: take it out\n")
+    run = gadgetip("check", "--image", "config.toml")
+    assert (run.status, run.out) == (0, "config.toml: a configuration, 0 [[attachment]]\n")

@@ -74,6 +74,8 @@ def test_the_documented_configuration_is_valid() -> None:
     example = page.split("```toml\n")[1].split("```")[0]
     assert reads(CONFIG_KIND, example)
     CONFIG.validate(tomllib.loads(example))
+    board = page.split("```toml\n")[2].split("```")[0]
+    CONFIG.validate(tomllib.loads(f'schema = "config/1"\n{board}'))
     for old, new in (('to = "vhci"', 'to = "host"'), ("enabled = false", "enabld = false")):
         wrong = example.replace(old, new)
         assert wrong != example

@@ -1,0 +1,124 @@
+"""Making changes to a system, one after the other; what fails does not keep the rest from it.
+
+A file that already is as it should be is not written again: a card lasts longer, and less of it is
+being written when the power goes.
+"""
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from gadgetip.appliance.changes import (
+    Change,
+    MakeLink,
+    NameHost,
+    Overwrite,
+    RemoveFile,
+    WriteFile,
+)
+
+ROOT = Path("/")
+
+
+def apply_changes(changes: Iterable[Change], root: Path = ROOT) -> tuple[str, ...]:
+    """Make the changes below `root`; returns a line for each one that failed."""
+    failed: list[str] = []
+    for change in changes:
+        if isinstance(change, Overwrite) and failed:
+            failed.append(f"{change.path}: left as it is, because something failed before")
+            continue
+        try:
+            _apply(change, root)
+        except OSError as error:
+            what = change.name if isinstance(change, NameHost) else change.path
+            failed.append(f"{what}: {error.strerror or error}")
+    return tuple(failed)
+
+
+def _apply(change: Change, root: Path) -> None:
+    match change:
+        case WriteFile():
+            write_file(below(root, change.path), change)
+        case RemoveFile():
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                below(root, change.path).unlink()
+        case MakeLink():
+            _make_link(below(root, change.path), change.target)
+        case Overwrite():
+            _overwrite(below(root, change.path), change)
+        case NameHost():
+            if root == ROOT:
+                socket.sethostname(change.name)
+
+
+def below(root: Path, path: str) -> Path:
+    """An absolute path of the system below `root`."""
+    return root / path.lstrip("/")
+
+
+def write_file(path: Path, change: WriteFile) -> None:
+    """Replace a file as a whole, and have it on the disk; raises `OSError`."""
+    with contextlib.suppress(OSError):
+        if not path.is_symlink() and path.read_bytes() == change.content:
+            _set_mode(path, change.mode)
+            return
+    if not path.parent.is_dir():
+        path.parent.mkdir(mode=change.directory_mode, parents=True)
+    # FAT has no leading dots to hide behind, and eight characters do anywhere.
+    draft = path.with_name(f"{path.name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        draft.unlink()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(draft, flags, change.mode)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 (it is open already)
+            _set_mode(draft, change.mode)
+            file.write(change.content)
+            file.flush()
+            os.fsync(descriptor)
+        draft.replace(path)
+    except OSError:
+        # A full disk, most likely: half a file must not stay to fill it.
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
+    _flush_directory(path.parent)
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    """FAT has no modes, and says so."""
+    with contextlib.suppress(PermissionError):
+        path.chmod(mode)
+
+
+def _make_link(path: Path, target: str) -> None:
+    with contextlib.suppress(OSError):
+        if str(path.readlink()) == target:
+            return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        draft.unlink()
+    draft.symlink_to(target)
+    draft.replace(path)
+
+
+def _overwrite(path: Path, change: Overwrite) -> None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        if os.pread(descriptor, len(change.old), change.offset) != change.old:
+            raise OSError("it has changed meanwhile")
+        os.pwrite(descriptor, change.new, change.offset)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

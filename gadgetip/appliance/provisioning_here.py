@@ -1,0 +1,53 @@
+"""Provisioning this machine: what is there is read, what was decided is done."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gadgetip.appliance.applying import ROOT, apply_changes, below
+from gadgetip.appliance.provisioning import ZONES, Places, Present, Provisioning, provision
+from gadgetip.appliance.wifi import parse_key
+from gadgetip.strict_toml import MAX_FILE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """What was decided, and what of it failed."""
+
+    decided: Provisioning
+    failed: tuple[str, ...]
+
+
+def provision_here(root: Path = ROOT, places: Places | None = None) -> Provisioned:
+    """Take over gadgetip.toml; `root` is where the system is."""
+    places = places or Places()
+    decided = provision(gather(root, places), places)
+    return Provisioned(decided, apply_changes(decided.changes, root))
+
+
+def gather(root: Path, places: Places) -> Present:
+    """What is there now."""
+    key = _read(below(root, places.key))
+    return Present(
+        config=_read(below(root, places.card_config)),
+        kept=_read(below(root, places.kept_config)),
+        key=None if key is None else parse_key(key),
+        zones=_Zones(below(root, ZONES)),
+    )
+
+
+class _Zones:
+    """The time zones that a system has; asked one by one, as `zoneinfo` would open all of them."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and (self._directory / name).is_file()
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_FILE_BYTES + 1)
+    except OSError:
+        return None

@@ -1,0 +1,56 @@
+"""Taking a passphrase out of a file that a person wrote, and leaving the rest as it is.
+
+The file lies on FAT, which keeps no journal, and whoever finds the card may read what is left of a
+file that was replaced. So the passphrase is written over where it stands, by text of the same
+length: no directory entry and no length changes, and nothing of it remains on the medium.
+
+No second parser of TOML decides where the passphrase stands. A place is guessed, changed, and the
+result read again: it is right if and only if that one key has changed and nothing else has.
+"""
+
+import re
+import tomllib
+
+from gadgetip.appliance.changes import Overwrite
+from gadgetip.supervisor.board_config import MOVED
+
+_WRITTEN = re.compile(
+    r"psk[\"']?[ \t]*=[ \t]*"
+    r"(?P<value>\"\"\".*?\"\"\"|'''.*?'''|\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*')",
+    re.DOTALL,
+)
+_BYTE_ORDER_MARK = "\ufeff"
+
+
+def strike_out(path: str, data: bytes) -> Overwrite | None:
+    """What takes the passphrase out of a configuration that was read without a fault.
+
+    None where it is written in a way that is not understood here.
+    """
+    text = data.decode("utf-8")
+    wanted = _read(text)
+    assert wanted is not None
+    wanted["board"]["wifi"]["psk"] = MOVED
+    for match in _WRITTEN.finditer(text):
+        old = match["value"]
+        length = len(old.encode("utf-8"))
+        new = f'"{MOVED}"'.ljust(length)
+        before, after = text[: match.start("value")], text[match.end() :]
+        if len(new) == length and _read(before + new + after) == wanted:
+            offset = len(before.encode("utf-8"))
+            return Overwrite(path, offset, old.encode("utf-8"), new.encode("ascii"))
+    return None
+
+
+def struck(data: bytes, edit: Overwrite | None) -> bytes:
+    """The file's content once the edit is done."""
+    if edit is None:
+        return data
+    return data[: edit.offset] + edit.new + data[edit.offset + len(edit.old) :]
+
+
+def _read(text: str) -> dict[str, dict[str, dict[str, object]]] | None:
+    try:
+        return tomllib.loads(text.removeprefix(_BYTE_ORDER_MARK))
+    except (ValueError, RecursionError):
+        return None

@@ -1,0 +1,127 @@
+"""`gadgetip board watch`: the lamp and the hardware watchdog of a board, every two seconds.
+
+It is a process of its own. The supervisor may hang, and the lamp has to say so; and the watchdog
+has to be fed by somebody who would notice. Should this process die, the hardware restarts the board
+unless systemd is quicker.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from gadgetip.appliance.health import Health
+from gadgetip.appliance.lamp import Light, choose_lamp, lamp_writes, light_of
+from gadgetip.appliance.provisioning import PROBLEM_HERE
+from gadgetip.errors import GadgetipError
+from gadgetip.service.control import ask
+from gadgetip.supervisor.address import SERVICE
+from gadgetip.supervisor.states import State
+
+INTERVAL_S = 2.0
+ANSWER_LIMIT_S = 5.0
+"""With the interval less than any watchdog's timeout: 15 s is the shortest, a Raspberry Pi's."""
+
+LEDS = Path("/sys/class/leds")
+WATCHDOG = Path("/dev/watchdog")
+
+
+def watch(
+    *,
+    wait: Callable[[float], bool],
+    say: Callable[[str], None],
+    leds: Path = LEDS,
+    watchdog: Path = WATCHDOG,
+    problem_file: Path = Path(PROBLEM_HERE),
+) -> None:
+    """Go on until `wait` returns true; it is given seconds. `say` is told each change of light."""
+    lamp, dog = Lamp(leds), Watchdog(watchdog)
+    if lamp.name is None:
+        say("this board has no lamp that is known here")
+    if not dog.open:
+        say(f"{watchdog} cannot be used: {dog.problem}")
+    health = Health(since=time.monotonic())
+    states: list[State] | None = None
+    shown: Light | None = None
+    while True:
+        answer = _states()
+        states = answer if answer is not None else states
+        now = time.monotonic()
+        health = health.looked(now, answers=answer is not None, problem=problem_file.exists())
+        light = light_of(states, problem=health.problem, silent=health.silent(now))
+        if light is not shown:
+            lamp.show(light)
+            say(f"lamp: {light}")
+            shown = light
+        if health.well(now):
+            dog.feed()
+        if wait(INTERVAL_S):
+            break
+    dog.close()
+
+
+class Lamp:
+    """The board's lamp; one that is not there shows nothing, and nothing raises."""
+
+    def __init__(self, leds: Path = LEDS) -> None:
+        names: list[str] = []
+        with contextlib.suppress(OSError):
+            names = [path.name for path in leds.iterdir()]
+        self.name = choose_lamp(names)
+        self._directory = leds / (self.name or "")
+
+    def show(self, light: Light) -> None:
+        """Have the kernel show it."""
+        if self.name is None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            text = (self._directory / "trigger").read_text()
+            triggers = text.replace("[", " ").replace("]", " ").split()
+            brightest = int((self._directory / "max_brightness").read_text())
+            for file, value in lamp_writes(light, triggers, brightest):
+                (self._directory / file).write_text(value)
+
+
+class Watchdog:
+    """The hardware watchdog (Documentation/watchdog/watchdog-api.rst), if this machine has one."""
+
+    def __init__(self, path: Path = WATCHDOG) -> None:
+        self.problem = ""
+        self._file: int | None = None
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        except OSError as error:
+            self.problem = error.strerror or str(error)
+
+    @property
+    def open(self) -> bool:
+        """Whether there is one, and it is ours."""
+        return self._file is not None
+
+    def feed(self) -> None:
+        """Keep it from restarting the machine for another timeout."""
+        self._write(b"\0")
+
+    def close(self) -> None:
+        """Stop it: the machine goes on without ("magic close")."""
+        self._write(b"V")
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _write(self, data: bytes) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                os.write(self._file, data)
+
+
+def _states() -> list[State] | None:
+    """The states of all attachments; None if the supervisor does not answer."""
+    try:
+        answer = ask(SERVICE, {"command": "status", "names": []}, ANSWER_LIMIT_S)
+        if answer is None:
+            return None
+        return [State(each["state"]) for each in answer["attachments"]]
+    except (GadgetipError, KeyError, TypeError, ValueError):
+        return None

@@ -1,0 +1,181 @@
+"""What an image does with gadgetip.toml, in a directory that stands for its root."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gadgetip.appliance.applying import apply_changes
+from gadgetip.appliance.changes import Overwrite, RemoveFile, WriteFile
+from gadgetip.appliance.provisioning import (
+    AUTHORIZED_KEYS,
+    SUPPLICANT,
+    Places,
+    Present,
+    provision,
+)
+from gadgetip.appliance.provisioning import (
+    CONFIG as CONFIG_HERE,
+)
+from gadgetip.appliance.provisioning_here import provision_here
+from gadgetip.supervisor.config_form import parse_config
+
+from .configs import CONFIG, KEY, PASSPHRASE
+
+PLACES = Places()
+ZONES = {"Etc/UTC", "Europe/Berlin"}
+FIRST = Present(CONFIG.encode(), None, None, ZONES)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ZONES:
+        zone = tmp_path / "usr/share/zoneinfo" / name
+        zone.parent.mkdir(parents=True)
+        zone.touch()
+    (tmp_path / "boot/firmware").mkdir(parents=True)
+    (tmp_path / "run").mkdir()
+    card(tmp_path).write_text(CONFIG)
+    return tmp_path
+
+
+def card(root: Path) -> Path:
+    return root / PLACES.card_config[1:]
+
+
+def text(root: Path, path: str) -> str:
+    return (root / path[1:]).read_text()
+
+
+def test_the_first_boot(root: Path) -> None:
+    done = provision_here(root)
+    assert (done.failed, done.decided.problems) == ((), ())
+    assert text(root, "/etc/hostname") == "dongle\n"
+    assert "127.0.1.1\tdongle\n" in text(root, "/etc/hosts")
+    assert str((root / "etc/localtime").readlink()) == "/usr/share/zoneinfo/Europe/Berlin"
+    assert text(root, AUTHORIZED_KEYS).splitlines()[-1] == KEY
+    assert "country=DE" in text(root, SUPPLICANT)
+    board = parse_config(text(root, CONFIG_HERE), "f", image=True).board
+    assert board is not None
+    assert board.wifi is not None
+    assert board.wifi.psk == "moved"
+    modes = {
+        path: oct((root / path[1:]).stat().st_mode & 0o777)
+        for path in (AUTHORIZED_KEYS, "/root/.ssh", SUPPLICANT, PLACES.key, PLACES.state)
+    }
+    assert modes == {
+        AUTHORIZED_KEYS: "0o600",
+        "/root/.ssh": "0o700",
+        SUPPLICANT: "0o600",
+        PLACES.key: "0o600",
+        PLACES.state: "0o700",
+    }
+
+
+def test_no_passphrase_is_left_anywhere(root: Path) -> None:
+    provision_here(root)
+    files = [path for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert card(root) in files
+    assert [path for path in files if PASSPHRASE in path.read_text()] == []
+
+
+def test_every_further_boot_is_the_same_and_writes_nothing(root: Path) -> None:
+    provision_here(root)
+    before = {path: path.lstat().st_mtime_ns for path in root.rglob("*") if not path.is_dir()}
+    network = text(root, SUPPLICANT)
+    done = provision_here(root)
+    assert (done.failed, done.decided.problems) == ((), ())
+    assert text(root, SUPPLICANT) == network
+    assert {path: path.lstat().st_mtime_ns for path in before} == before
+
+
+def test_a_mistake_leaves_the_last_right_one(root: Path) -> None:
+    provision_here(root)
+    network = text(root, SUPPLICANT)
+    card(root).write_text(CONFIG.replace('"dongle"', '"my dongle"'))
+    (root / "etc/hostname").unlink()  # the root file system forgets
+    done = provision_here(root)
+    assert len(done.decided.problems) == 1
+    page = text(root, PLACES.problem)
+    assert 'hostname is "my dongle"' in page
+    assert "goes on with the last" in page
+    assert text(root, "/etc/hostname") == "dongle\n"
+    assert text(root, SUPPLICANT) == network
+    # What the card says, nobody has taken over: its passphrase stays for the next try.
+    assert PASSPHRASE in card(root).read_text()
+
+    card(root).write_text(CONFIG.replace('"dongle"', '"other"'))
+    assert provision_here(root).decided.problems == ()
+    assert text(root, "/etc/hostname") == "other\n"
+    assert not (root / PLACES.problem[1:]).exists()
+    assert list((root / "run").iterdir()) == []
+
+
+def test_a_mistake_at_the_first_boot() -> None:
+    decided = provision(replace(FIRST, config=b"schema"))
+    assert "The board does nothing until" in decided.page
+    assert {change.path for change in decided.changes if isinstance(change, WriteFile)} == {
+        PLACES.problem,
+        "/run/gadgetip-problem.txt",
+    }
+    assert len(decided.changes) == 2
+
+
+@pytest.mark.parametrize(
+    ("present", "problem"),
+    [
+        (replace(FIRST, config=None), "There is no gadgetip.toml here"),
+        (replace(FIRST, zones={"Etc/UTC"}), "this system knows no such time zone"),
+        (
+            replace(FIRST, config=CONFIG.replace(PASSPHRASE, "moved").encode()),
+            'this board has no key of the network "lab"',
+        ),
+        (
+            replace(FIRST, config=CONFIG.replace("psk =", '"p\\u0073k" =').encode()),
+            "psk has to be written plainly",
+        ),
+    ],
+)
+def test_what_the_text_alone_does_not_tell(present: Present, problem: str) -> None:
+    decided = provision(present)
+    assert len(decided.problems) == 1
+    assert problem in decided.problems[0]
+    assert PASSPHRASE not in decided.page
+
+
+def test_the_key_is_on_the_disk_before_the_passphrase_goes() -> None:
+    changes = provision(FIRST).changes
+    order = [type(change) for change in changes]
+    assert changes[0] == WriteFile(PLACES.key, changes[0].content, 0o600, 0o700)  # type: ignore[union-attr]
+    assert order.index(Overwrite) > 0
+
+
+def test_where_the_key_cannot_be_kept_the_passphrase_stays(root: Path) -> None:
+    (root / "var/lib").mkdir(parents=True)
+    (root / "var/lib/gadgetip").touch()  # a file where the partition should be
+    done = provision_here(root)
+    assert len(done.failed) == 3
+    assert "left as it is" in done.failed[2]
+    assert card(root).read_text() == CONFIG
+    assert "psk=" in text(root, SUPPLICANT)  # and the board is in the network all the same
+
+
+def test_what_changed_meanwhile_is_not_written_over(root: Path) -> None:
+    edit = Overwrite(PLACES.card_config, 0, b"hostname", b"moved   ")
+    (line,) = apply_changes([edit], root)
+    assert line.endswith("it has changed meanwhile")
+    assert card(root).read_text() == CONFIG
+
+
+def test_what_is_left_out_is_removed(root: Path) -> None:
+    provision_here(root)
+    card(root).write_text('schema = "config/1"\n')
+    assert provision_here(root).failed == ()
+    for path in (AUTHORIZED_KEYS, SUPPLICANT):
+        assert not (root / path[1:]).exists()
+    assert text(root, "/etc/hostname") == "gadgetip\n"
+
+
+def test_a_cable_needs_no_supplicant() -> None:
+    config = CONFIG[: CONFIG.index("[board.wifi]")].encode()
+    assert RemoveFile(SUPPLICANT) in provision(replace(FIRST, config=config)).changes
