@@ -39,7 +39,14 @@ from gadgetip.attachment.held_device import HeldDevice
 from gadgetip.attachment.traffic import pack_traffic
 from gadgetip.errors import GadgetipError
 from gadgetip.gadget import HostEvent, Plan, Replica
-from gadgetip.pump import PumpChoice, UrbStream, pump_for, require_pump, stream_for
+from gadgetip.pump import (
+    PumpChoice,
+    UrbStream,
+    pump_for,
+    require_pump,
+    shelter_requests,
+    stream_for,
+)
 from gadgetip.usb import SetupPacket, Speed
 
 log = logging.getLogger(__name__)
@@ -393,6 +400,7 @@ def run_worker(
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     require_pump(pump)  # loads its module, which a user without privileges may not be able to
     drop_privileges()
+    shelter_requests()
     urbs = stream_for(pump, urbs)
 
     async def live() -> None:

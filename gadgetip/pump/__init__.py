@@ -15,6 +15,7 @@ from gadgetip.pump.choosing import (
     pump_for,
     require_pump,
     require_vhci_pump,
+    shelter_requests,
     stream_for,
     vhci_pump,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "pump_for",
     "require_pump",
     "require_vhci_pump",
+    "shelter_requests",
     "stream_for",
     "vhci_pump",
 ]

@@ -14,6 +14,12 @@ RequestState = tuple[int, bool, int, int, int, bytes]
 
 LaneState = tuple[list[UrbState], list[RequestState], list[bytes], dict[str, int | bool | bytes]]
 
+def shelter() -> None:
+    """Keep this process's memory a moment longer than the process (native/shelter.h).
+
+    Raises OSError. Once in a process.
+    """
+
 class Engine:
     """The engine of one attachment: its thread, its stream, its endpoint files, its lanes.
 

@@ -64,6 +64,17 @@ def require_vhci_pump(pump: VhciPump) -> None:
         )
 
 
+def shelter_requests() -> None:
+    """Let this process be killed with requests under way, where the native module can see to it.
+
+    Without it there is a moment, short and rare, in which a kill wedges the controller
+    (`native/shelter.h`). Raises OSError.
+    """
+    module = native_module()
+    if module is not None:
+        module.shelter()
+
+
 def stream_for(choice: PumpChoice, urbs: UrbStream) -> UrbStream:
     """The stream as the chosen pump carries it; `urbs` is not attached, and nothing is in flight.
 

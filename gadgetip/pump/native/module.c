@@ -4,9 +4,30 @@
 
 #include "engine_type.h"
 #include "relay_type.h"
+#include "shelter.h"
+
+#include <errno.h>
+
+static PyObject *shelter(PyObject *self, PyObject *unused)
+{
+    int error = shelter_make();
+
+    (void)self;
+    (void)unused;
+    if (error != 0) {
+        errno = error;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef functions[] = {
+    {"shelter", shelter, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
+};
 
 static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, "gadgetip.pump._native", NULL, -1, NULL, NULL, NULL, NULL, NULL,
+    PyModuleDef_HEAD_INIT, "gadgetip.pump._native", NULL, -1, functions, NULL, NULL, NULL, NULL,
 };
 
 PyMODINIT_FUNC PyInit__native(void)
