@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from gadgetip.pump.native_module import native_module
 from gadgetip.supervisor.wishes import FILE_NAME, STATE_DIRECTORY
 from tests.emulated import EmulatedServer, make_device
 from tests.system.attachment import wait_until_exported, with_pump
@@ -211,7 +212,8 @@ def test_a_reload(unit: SupervisedUnit, everything: str, stick: Stick) -> None:
 
 def test_it_is_killed(unit: SupervisedUnit) -> None:
     unit.ask("stop", names=["board"])
-    before = unit.settled(5)  # a supervisor, two keepers, two workers
+    # A supervisor, two keepers, two workers; with the native module each worker has its shelter.
+    before = unit.settled(5 if native_module() is None else 7)
     keeper = int(unit.property("MainPID"))
     unit.systemd.run("kill", "-KILL", str(keeper))
     unit.wait_until_active(other_than=keeper)
