@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 from gadgetip.pump.interface import ControlTimeoutError, EndpointRoute, StallError
-from gadgetip.pump.urbs import OnReturn, UrbStream
+from gadgetip.pump.urbs import UrbStream
 from gadgetip.usb import Direction, SetupPacket
 from gadgetip.wire import RetSubmit
 
@@ -67,7 +67,8 @@ class RemoteEndpoint:
 
     def adopt(self, seqnum: int, on_outcome: OnOutcome) -> None:
         """Be told what becomes of a URB that somebody else has submitted."""
-        self._urbs.adopt(seqnum, self._returned(seqnum, on_outcome))
+        self._in_flight[seqnum] = on_outcome
+        self._urbs.adopt(seqnum, self._returned)
 
     async def unlink_all(self) -> None:
         """Take every URB back and wait until each is settled; their callbacks see CANCELLED."""
@@ -84,24 +85,16 @@ class RemoteEndpoint:
     def _submit(
         self, direction: Direction, length: int, data: bytes | memoryview, on_outcome: OnOutcome
     ) -> None:
-        def returned(ret: RetSubmit) -> None:
-            del self._in_flight[seqnum]
-            on_outcome(_OUTCOMES.get(ret.status, Outcome.FAILED), ret)
-
         seqnum = self._urbs.submit(
             self.route.number,
             direction,
             length,
-            returned,
+            self._returned,
             data=data,
             interval=self.route.interval,
         )
         self._in_flight[seqnum] = on_outcome
 
-    def _returned(self, seqnum: int, on_outcome: OnOutcome) -> OnReturn:
-        def returned(ret: RetSubmit) -> None:
-            del self._in_flight[seqnum]
-            on_outcome(_OUTCOMES.get(ret.status, Outcome.FAILED), ret)
-
-        self._in_flight[seqnum] = on_outcome
-        return returned
+    def _returned(self, ret: RetSubmit) -> None:
+        on_outcome = self._in_flight.pop(ret.seqnum)
+        on_outcome(_OUTCOMES.get(ret.status, Outcome.FAILED), ret)

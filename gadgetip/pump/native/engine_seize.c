@@ -39,11 +39,6 @@ static int by_request(const void *a, const void *b)
 
 static void collect(struct engine *engine, struct lane *lane, struct snapshot *snapshot)
 {
-    struct span **arrived = lane->kind == LANE_IN ? &lane->u.i.arrived : &lane->u.o.arrived;
-    uint32_t *first = lane->kind == LANE_IN ? &lane->u.i.first : &lane->u.o.first;
-    uint32_t *count = lane->kind == LANE_IN ? &lane->u.i.count : &lane->u.o.count;
-    uint32_t capacity = lane->kind == LANE_IN ? lane->u.i.capacity : lane->u.o.capacity;
-
     for (uint32_t index = 0; index < MAX_URBS; index++) {
         struct urb *urb = &engine->stream.urbs[index];
 
@@ -63,11 +58,11 @@ static void collect(struct engine *engine, struct lane *lane, struct snapshot *s
     qsort(snapshot->urbs, snapshot->urb_count, sizeof snapshot->urbs[0], by_urb);
     qsort(snapshot->requests, snapshot->request_count, sizeof snapshot->requests[0], by_request);
     if (lane->kind != LANE_BOT) {
-        snapshot->arrived = calloc(*count + 1, sizeof(struct span));
-        for (; snapshot->arrived != NULL && *count != 0; --*count) {
-            snapshot->arrived[snapshot->arrived_count++] = (*arrived)[*first];
-            *first = (*first + 1) % capacity;
-        }
+        struct span_queue *arrived = lane->kind == LANE_IN ? &lane->u.i.arrived : &lane->u.o.arrived;
+
+        snapshot->arrived = calloc(arrived->count + 1, sizeof(struct span));
+        while (snapshot->arrived != NULL && arrived->count != 0)
+            snapshot->arrived[snapshot->arrived_count++] = span_queue_take(arrived);
     }
 }
 

@@ -60,12 +60,12 @@ void lane_free(struct lane *lane)
     ring_free(&lane->in.ring);
     ring_free(&lane->out.ring);
     if (lane->kind == LANE_IN) {
-        free(lane->u.i.arrived);
+        span_queue_free(&lane->u.i.arrived);
         free(lane->u.i.reports);
         free(lane->u.i.reported);
         free(lane->u.i.report_bytes);
     } else if (lane->kind == LANE_OUT) {
-        free(lane->u.o.arrived);
+        span_queue_free(&lane->u.o.arrived);
     } else {
         ring_free(&lane->u.b.commands);
         ring_free(&lane->u.b.statuses);
@@ -88,8 +88,6 @@ static bool make_in(struct lane *lane, bool is_observed)
     struct way *way = &lane->in;
     uint32_t pieces = in->ends_short ? way->bytes / (MAX_REQUEST_BYTES / 2) + 2 : 1;
 
-    in->capacity = way->window * pieces + 2;
-    in->arrived = calloc(in->capacity, sizeof *in->arrived);
     lane->reserved = way->window * pieces;
     if (is_observed && way->bytes <= MAX_PACKET) {
         in->reports = calloc(REPORT_KINDS, way->bytes);
@@ -98,7 +96,8 @@ static bool make_in(struct lane *lane, bool is_observed)
         if (in->reports == NULL || in->reported == NULL || in->report_bytes == NULL)
             return false;
     }
-    return in->arrived != NULL && ring_make(&way->ring, way->window, way->bytes);
+    return span_queue_make(&in->arrived, way->window * pieces + 2) &&
+           ring_make(&way->ring, way->window, way->bytes);
 }
 
 static bool make_out(struct lane *lane)
@@ -106,21 +105,20 @@ static bool make_out(struct lane *lane)
     struct out_lane *out = &lane->u.o;
     struct way *way = &lane->out;
 
-    out->capacity = 2 * way->window + 2;
-    out->arrived = calloc(out->capacity, sizeof *out->arrived);
     lane->reserved = out->ends_short ? 2 * way->window : way->window;
-    return out->arrived != NULL && ring_make(&way->ring, way->window, way->bytes);
+    return span_queue_make(&out->arrived, 2 * way->window + 2) &&
+           ring_make(&way->ring, way->window, way->bytes);
 }
 
 static bool make_bot(struct lane *lane)
 {
     struct bot_lane *bot = &lane->u.b;
     struct way *in = &lane->in, *out = &lane->out;
-    uint32_t whole_in = (in->bytes + in->device_packet - 1) / in->device_packet * in->device_packet;
-    uint32_t whole_out = (out->bytes + out->host_packet - 1) / out->host_packet * out->host_packet;
+    uint32_t whole_in = round_up(in->bytes, in->device_packet);
+    uint32_t whole_out = round_up(out->bytes, out->host_packet);
 
-    bot->command_bytes = (CBW_BYTES + out->host_packet - 1) / out->host_packet * out->host_packet;
-    bot->status_bytes = (CSW_BYTES + in->device_packet - 1) / in->device_packet * in->device_packet;
+    bot->command_bytes = round_up(CBW_BYTES, out->host_packet);
+    bot->status_bytes = round_up(CSW_BYTES, in->device_packet);
     lane->reserved = in->window * (in->bytes / MAX_REQUEST_BYTES + 1) + out->window + 2 * FEW;
     if (bot->keep_bytes != 0 && (bot->kept = malloc(bot->keep_bytes)) == NULL)
         return false;

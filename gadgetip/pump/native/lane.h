@@ -54,8 +54,7 @@ struct in_lane {
     uint32_t written; /* entries in writes that are queued */
     bool ends_short;
     bool is_good; /* a URB has brought something since it was lent */
-    struct span *arrived;
-    uint32_t capacity, first, count;
+    struct span_queue arrived;
     uint8_t *reports; /* the last of each kind, by its first byte */
     uint64_t *reported;
     uint16_t *report_bytes;
@@ -70,8 +69,7 @@ struct out_lane {
     uint64_t waits_since; /* the burst in which the first of what waits has arrived */
     bool ends_short;
     bool is_good;
-    struct span *arrived;
-    uint32_t capacity, first, count;
+    struct span_queue arrived;
 };
 
 struct bot_lane {
@@ -108,6 +106,12 @@ struct lane {
 
 /* Give up the straight way: what is in flight is Python's from now on, which is told. */
 void lane_park(struct lane *lane, bool tell);
+/* The least number of bytes in whole packets that is not less than `size`. */
+static inline uint32_t round_up(uint32_t size, uint32_t packet)
+{
+    return (size + packet - 1) / packet * packet;
+}
+
 void lane_mark_dirty(struct lane *lane);
 bool lane_is_quiet(const struct lane *lane);
 void lane_free(struct lane *lane);

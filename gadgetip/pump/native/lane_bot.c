@@ -21,11 +21,6 @@ static uint32_t little32(const uint8_t *at)
     return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
-static uint32_t round_up(uint32_t size, uint32_t packet)
-{
-    return (size + packet - 1) / packet * packet;
-}
-
 bool bot_lane_wants(const uint8_t *data, uint32_t length)
 {
     uint32_t blocks;

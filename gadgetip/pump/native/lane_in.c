@@ -9,12 +9,12 @@
 #include <errno.h>
 #include <string.h>
 
-/* URBs leave by the dozen: while three quarters of the window wait at the device, a few more need
- * no system call and no wake-up of the server of their own. */
+/* URBs leave by the dozen: while enough of the window waits at the device, a few more need no system
+ * call and no wake-up of the server of their own. */
 static bool is_worth_filling(const struct lane *lane)
 {
     const struct in_lane *in = &lane->u.i;
-    uint32_t used = lane->in.in_flight + in->count + in->written;
+    uint32_t used = lane->in.in_flight + in->arrived.count + in->written;
 
     return used + in->armed / BATCH <= in->armed || lane->in.in_flight <= in->armed / 2;
 }
@@ -26,7 +26,7 @@ static void fill(struct lane *lane)
 
     if (!is_worth_filling(lane))
         return;
-    while (lane->state == LANE_LENT && way->in_flight + in->count + in->written < in->armed) {
+    while (lane->state == LANE_LENT && way->in_flight + in->arrived.count + in->written < in->armed) {
         struct span span = ring_take(&way->ring);
         struct urb *urb;
 
@@ -40,31 +40,14 @@ static void fill(struct lane *lane)
     }
 }
 
-static struct span next_write(struct in_lane *in, uint32_t packet, uint32_t *entries)
-{
-    struct span write = in->arrived[in->first];
-
-    *entries = 1;
-    while (--in->count, in->first = (in->first + 1) % in->capacity, in->count != 0) {
-        const struct span *next = &in->arrived[in->first];
-
-        if (in->ends_short || write.length == 0 || write.length % packet != 0 ||
-            next->length == 0 || next->length > in->merge_bytes - write.length ||
-            !span_touches(&write, next))
-            break;
-        span_join(&write, next);
-        ++*entries;
-    }
-    return write;
-}
-
 static void write_arrived(struct lane *lane)
 {
     struct in_lane *in = &lane->u.i;
 
-    while (lane->state == LANE_LENT && in->count != 0 && lane->in.pending < in->max_writes) {
+    while (lane->state == LANE_LENT && in->arrived.count != 0 && lane->in.pending < in->max_writes) {
         uint32_t entries;
-        struct span span = next_write(in, lane->in.device_packet, &entries);
+        struct span span = span_queue_take_joined(&in->arrived, lane->in.device_packet,
+                                                  in->ends_short ? 0 : in->merge_bytes, &entries);
         struct request *request = request_queue(lane->engine, lane->in.file, span);
 
         if (request == NULL) {
@@ -79,11 +62,6 @@ static void write_arrived(struct lane *lane)
     }
 }
 
-static void append(struct in_lane *in, struct span span)
-{
-    in->arrived[(in->first + in->count++) % in->capacity] = span;
-}
-
 static void arrive(struct lane *lane, struct span *span, uint32_t actual)
 {
     struct in_lane *in = &lane->u.i;
@@ -95,13 +73,10 @@ static void arrive(struct lane *lane, struct span *span, uint32_t actual)
     for (; at < actual; at += piece) {
         uint32_t rest = actual - at;
 
-        append(in, span_share(span, at, rest < piece ? rest : piece));
+        span_queue_put(&in->arrived, span_share(span, at, rest < piece ? rest : piece));
     }
-    if (actual == 0 ? !in->ends_short || is_end : is_end && actual % packet == 0) {
-        struct span empty = span_share(span, actual, 0);
-
-        append(in, empty);
-    }
+    if (actual == 0 ? !in->ends_short || is_end : is_end && actual % packet == 0)
+        span_queue_put(&in->arrived, span_share(span, actual, 0));
     span_release(span);
 }
 
@@ -121,7 +96,7 @@ static void observe(struct in_lane *in, const struct way *way, const struct span
 void in_lane_lent(struct lane *lane)
 {
     lane->u.i.is_good = false;
-    lane->u.i.first = lane->u.i.count = lane->u.i.written = 0;
+    lane->u.i.written = 0;
     fill(lane);
 }
 

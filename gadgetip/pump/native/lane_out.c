@@ -13,7 +13,7 @@
 static bool is_worth_filling(const struct lane *lane)
 {
     const struct way *way = &lane->out;
-    uint32_t used = way->pending + lane->u.o.count + lane->u.o.entries_out;
+    uint32_t used = way->pending + lane->u.o.arrived.count + lane->u.o.entries_out;
 
     return used + way->window / BATCH <= way->window || way->pending <= way->window / 2;
 }
@@ -26,7 +26,7 @@ static void fill(struct lane *lane)
     if (!is_worth_filling(lane))
         return;
     while (lane->state == LANE_LENT &&
-           way->pending + out->count + out->entries_out < way->window) {
+           way->pending + out->arrived.count + out->entries_out < way->window) {
         struct span span = ring_take(&way->ring);
         struct request *request;
 
@@ -42,27 +42,8 @@ static void fill(struct lane *lane)
 
 static void append(struct out_lane *out, struct span span)
 {
-    out->arrived[(out->first + out->count++) % out->capacity] = span;
+    span_queue_put(&out->arrived, span);
     out->arrived_bytes += span.length;
-}
-
-static struct span next_urb(struct out_lane *out, uint32_t packet, uint32_t *entries)
-{
-    struct span data = out->arrived[out->first];
-
-    *entries = 1;
-    while (--out->count, out->first = (out->first + 1) % out->capacity, out->count != 0) {
-        const struct span *next = &out->arrived[out->first];
-
-        if (out->ends_short || data.length == 0 || data.length % packet != 0 ||
-            next->length == 0 || next->length > out->merge_bytes - data.length ||
-            !span_touches(&data, next))
-            break;
-        span_join(&data, next);
-        ++*entries;
-    }
-    out->arrived_bytes -= data.length;
-    return data;
 }
 
 /* Whether to wait for more to go with what has arrived: while data streams, for a moment, and where
@@ -70,10 +51,11 @@ static struct span next_urb(struct out_lane *out, uint32_t packet, uint32_t *ent
 static bool is_worth_waiting(const struct lane *lane)
 {
     const struct out_lane *out = &lane->u.o;
-    const struct span *last = &out->arrived[(out->first + out->count - 1) % out->capacity];
+    const struct span_queue *arrived = &out->arrived;
+    uint32_t last = (arrived->first + arrived->count - 1) % arrived->capacity;
 
     return !out->ends_short && out->entries_out >= lane->out.window / 4 &&
-           out->arrived_bytes < out->merge_bytes / 4 && last->length == lane->out.host_packet &&
+           out->arrived_bytes < out->merge_bytes / 4 && arrived->spans[last].length == lane->out.host_packet &&
            lane->engine->bursts - out->waits_since < LONGEST_WAIT;
 }
 
@@ -81,12 +63,15 @@ void out_lane_flush(struct lane *lane)
 {
     struct out_lane *out = &lane->u.o;
 
-    while (lane->state == LANE_LENT && out->count != 0 && !is_worth_waiting(lane)) {
+    while (lane->state == LANE_LENT && out->arrived.count != 0 && !is_worth_waiting(lane)) {
         uint32_t entries;
-        struct span span = next_urb(out, lane->out.host_packet, &entries);
-        struct urb *urb = urb_submit(lane->engine, lane->out.ep, WIRE_OUT, span.length,
-                                     lane->out.interval, NULL, span);
+        struct span span = span_queue_take_joined(&out->arrived, lane->out.host_packet,
+                                                  out->ends_short ? 0 : out->merge_bytes, &entries);
+        struct urb *urb;
 
+        out->arrived_bytes -= span.length;
+        urb = urb_submit(lane->engine, lane->out.ep, WIRE_OUT, span.length, lane->out.interval, NULL,
+                         span);
         if (urb == NULL) {
             engine_end(lane->engine, ENDING_ERRNO, ENOBUFS, NULL);
             return;
@@ -98,7 +83,7 @@ void out_lane_flush(struct lane *lane)
         out->bytes_out += span.length;
         lane->out.in_flight++;
     }
-    if (lane->state == LANE_LENT && out->count != 0)
+    if (lane->state == LANE_LENT && out->arrived.count != 0)
         lane->engine->is_holding = true;
 }
 
@@ -107,7 +92,7 @@ void out_lane_lent(struct lane *lane)
     struct out_lane *out = &lane->u.o;
 
     out->is_good = false;
-    out->first = out->count = out->entries_out = out->bytes_out = out->arrived_bytes = 0;
+    out->entries_out = out->bytes_out = out->arrived_bytes = 0;
     fill(lane);
 }
 
@@ -122,7 +107,7 @@ void out_lane_completed(struct lane *lane, struct request *request)
         return;
     }
     length = (uint32_t)request->result;
-    if (out->count == 0)
+    if (out->arrived.count == 0)
         out->waits_since = lane->engine->bursts;
     if (!out->ends_short || length != 0)
         append(out, span_share(&request->span, 0, length));
@@ -148,6 +133,6 @@ void out_lane_returned(struct lane *lane, struct urb *urb)
     lane->out.moved += urb->size;
     urb_free(lane->engine, urb);
     fill(lane);
-    if (out->count != 0)
+    if (out->arrived.count != 0)
         lane_mark_dirty(lane); /* it may be worth a URB now */
 }

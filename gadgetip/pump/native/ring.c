@@ -91,3 +91,48 @@ void span_release(struct span *span)
     }
     memset(span, 0, sizeof *span);
 }
+
+bool span_queue_make(struct span_queue *queue, uint32_t capacity)
+{
+    memset(queue, 0, sizeof *queue);
+    queue->spans = calloc(capacity, sizeof *queue->spans);
+    queue->capacity = capacity;
+    return queue->spans != NULL;
+}
+
+void span_queue_free(struct span_queue *queue)
+{
+    free(queue->spans);
+    memset(queue, 0, sizeof *queue);
+}
+
+void span_queue_put(struct span_queue *queue, struct span span)
+{
+    queue->spans[(queue->first + queue->count++) % queue->capacity] = span;
+}
+
+struct span span_queue_take(struct span_queue *queue)
+{
+    struct span span = queue->spans[queue->first];
+
+    queue->first = (queue->first + 1) % queue->capacity;
+    queue->count--;
+    return span;
+}
+
+struct span span_queue_take_joined(struct span_queue *queue, uint32_t packet, uint32_t longest,
+                                   uint32_t *entries)
+{
+    struct span joined = span_queue_take(queue);
+
+    for (*entries = 1; queue->count != 0; ++*entries) {
+        const struct span *next = &queue->spans[queue->first];
+
+        if (joined.length == 0 || joined.length % packet != 0 || next->length == 0 ||
+            joined.length + next->length > longest || !span_touches(&joined, next))
+            break;
+        span_join(&joined, next);
+        span_queue_take(queue);
+    }
+    return joined;
+}

@@ -51,4 +51,25 @@ struct span span_alone(uint32_t length);
 /* One user less; what has no ring is freed. */
 void span_release(struct span *span);
 
+/* What has arrived and not gone on yet, in order. Its owner knows that there is room for it. */
+struct span_queue {
+    struct span *spans;
+    uint32_t capacity;
+    uint32_t first;
+    uint32_t count;
+};
+
+bool span_queue_make(struct span_queue *queue, uint32_t capacity);
+void span_queue_free(struct span_queue *queue);
+void span_queue_put(struct span_queue *queue, struct span span);
+
+/* The first; of a queue that is not empty. */
+struct span span_queue_take(struct span_queue *queue);
+
+/* The first, joined by those behind it that lie side by side and go in one piece without changing
+ * the packets on the wire: `packet` bytes are a full one, and at most `longest` bytes go together.
+ * `entries` is how many went into it. */
+struct span span_queue_take_joined(struct span_queue *queue, uint32_t packet, uint32_t longest,
+                                   uint32_t *entries);
+
 #endif

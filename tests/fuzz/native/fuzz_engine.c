@@ -217,14 +217,12 @@ static void python_seizes(struct world *world, struct lane *lane)
             engine->files.requests[index].from = NULL;
     }
     if (lane->kind != LANE_BOT) {
-        struct span *arrived = lane->kind == LANE_IN ? lane->u.i.arrived : lane->u.o.arrived;
-        uint32_t *first = lane->kind == LANE_IN ? &lane->u.i.first : &lane->u.o.first;
-        uint32_t *count = lane->kind == LANE_IN ? &lane->u.i.count : &lane->u.o.count;
-        uint32_t capacity = lane->kind == LANE_IN ? lane->u.i.capacity : lane->u.o.capacity;
+        struct span_queue *arrived = lane->kind == LANE_IN ? &lane->u.i.arrived : &lane->u.o.arrived;
 
-        for (; *count != 0; --*count) {
-            span_release(&arrived[*first]);
-            *first = (*first + 1) % capacity;
+        while (arrived->count != 0) {
+            struct span span = span_queue_take(arrived);
+
+            span_release(&span);
         }
     }
     lane->state = LANE_IDLE;
@@ -360,8 +358,8 @@ static void check(struct world *world)
             lane->in.pending != pending[index][1] || lane->out.pending != pending[index][0])
             abort();
     }
-    if (world->lanes[0]->u.i.count > world->lanes[0]->u.i.capacity ||
-        world->lanes[1]->u.o.count > world->lanes[1]->u.o.capacity)
+    if (world->lanes[0]->u.i.arrived.count > world->lanes[0]->u.i.arrived.capacity ||
+        world->lanes[1]->u.o.arrived.count > world->lanes[1]->u.o.arrived.capacity)
         abort();
 }
 
