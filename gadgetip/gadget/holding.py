@@ -12,7 +12,13 @@ from gadgetip.gadget.deviations import Deviation, Severity
 from gadgetip.gadget.planned import Holdable, HoldPlan, PlannedConfiguration
 from gadgetip.profiles import LinkWishes
 from gadgetip.pump import Shaping
-from gadgetip.usb import AlternateSetting, Configuration, DeviceClass, DeviceTree
+from gadgetip.usb import (
+    BULK_ONLY_TRANSPORT,
+    AlternateSetting,
+    Configuration,
+    DeviceClass,
+    DeviceTree,
+)
 
 SERIAL_MAKERS = {
     0x0403: "FTDI",
@@ -65,7 +71,7 @@ def plan_hold(
 
 def _kind(tree: DeviceTree, configuration: Configuration, setting: AlternateSetting) -> Holdable:
     device_class, subclass, protocol = setting.descriptor.class_triple
-    if device_class == DeviceClass.MASS_STORAGE and protocol == 0x50:
+    if device_class == DeviceClass.MASS_STORAGE and protocol == BULK_ONLY_TRANSPORT:
         return Holdable.STORAGE
     if device_class == DeviceClass.HID and _has_boot_device(configuration):
         return Holdable.INPUT

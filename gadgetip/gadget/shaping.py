@@ -14,9 +14,16 @@ from gadgetip.gadget.class_overrides import OwnClasses
 from gadgetip.gadget.speed_conversion import endpoint_at, urb_interval
 from gadgetip.profiles import EndpointWish, Profile
 from gadgetip.pump import EndpointRoute, Shaping
-from gadgetip.usb import AlternateSetting, DeviceClass, Direction, Endpoint, Speed, TransferType
+from gadgetip.usb import (
+    AlternateSetting,
+    DeviceClass,
+    Direction,
+    Endpoint,
+    Speed,
+    TransferType,
+    speaks_bulk_only,
+)
 
-BULK_ONLY_TRANSPORT = 0x50
 USB_ATTACHED_SCSI = 0x62
 PIPE_USAGE, PIPE_USAGE_LENGTH = 0x24, 4
 UAS_PIPES = {1, 2, 3, 4}
@@ -133,21 +140,6 @@ def wish_like(route: EndpointRoute, device_speed: Speed) -> EndpointWish:
         route.transfer_bytes,
         route.interval * _interval_unit_us(device_speed) if is_interrupt else None,
         route.read_ahead if route.direction is Direction.IN else None,
-    )
-
-
-def speaks_bulk_only(setting: AlternateSetting) -> bool:
-    """Whether an interface is bulk-only mass storage, whatever its command set."""
-    descriptor = setting.descriptor
-    directions = sorted(
-        e.descriptor.direction
-        for e in setting.endpoints
-        if e.descriptor.transfer_type is TransferType.BULK
-    )
-    return (
-        descriptor.bInterfaceClass == DeviceClass.MASS_STORAGE
-        and descriptor.bInterfaceProtocol == BULK_ONLY_TRANSPORT
-        and directions == [Direction.OUT, Direction.IN]
     )
 
 

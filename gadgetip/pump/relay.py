@@ -11,10 +11,14 @@ from enum import IntEnum
 from types import ModuleType
 from typing import NamedTuple
 
-from gadgetip.usb import AlternateSetting, DeviceClass, DeviceTree, Direction, TransferType
+from gadgetip.usb import (
+    AlternateSetting,
+    DeviceTree,
+    Direction,
+    TransferType,
+    speaks_bulk_only,
+)
 
-BULK_ONLY = 0x50
-"""bInterfaceProtocol of mass storage (Mass Storage Class Overview 1.4, 4)."""
 MAX_SETTINGS = 4
 """For how many the relay has memory; more are passed on as they are."""
 
@@ -80,26 +84,19 @@ def relay_settings(tree: DeviceTree) -> list[RelaySetting]:
 
 
 def _bulk_only(configuration: int, setting: AlternateSetting) -> RelaySetting | None:
-    described = setting.descriptor
-    if (described.bInterfaceClass, described.bInterfaceProtocol) != (
-        DeviceClass.MASS_STORAGE,
-        BULK_ONLY,
-    ):
+    if not speaks_bulk_only(setting):
         return None
-    bulk = [
-        each.descriptor
+    bulk = {
+        each.descriptor.direction: each.descriptor
         for each in setting.endpoints
         if each.descriptor.transfer_type is TransferType.BULK
-    ]
-    ins = [each for each in bulk if each.direction is Direction.IN]
-    outs = [each for each in bulk if each.direction is Direction.OUT]
-    if len(ins) != 1 or len(outs) != 1 or not 8 <= ins[0].max_packet <= 1024:
-        return None
-    numbers = (outs[0].bEndpointAddress & 0x0F, ins[0].bEndpointAddress & 0x0F)
-    if 0 in numbers:
+    }
+    out, in_ = bulk[Direction.OUT], bulk[Direction.IN]
+    numbers = (out.bEndpointAddress & 0x0F, in_.bEndpointAddress & 0x0F)
+    if 0 in numbers or not 8 <= in_.max_packet <= 1024:
         return None
     return RelaySetting(
-        configuration, setting.interface, setting.alternate, *numbers, ins[0].max_packet
+        configuration, setting.interface, setting.alternate, *numbers, in_.max_packet
     )
 
 

@@ -35,6 +35,7 @@ from gadgetip.usb.device import DeviceTree, build_device_file, parse_device_file
 from gadgetip.usb.fault import DescriptorError, Fault
 from gadgetip.usb.hid_report import InputReports
 from gadgetip.usb.inference import infer_speed, string_indices, with_placeholder_strings
+from gadgetip.usb.mass_storage import BULK_ONLY_TRANSPORT, speaks_bulk_only
 from gadgetip.usb.ms_os import MS_OS_STRING_BYTES, MS_OS_STRING_INDEX, parse_ms_os_string
 from gadgetip.usb.setup import (
     DescriptorType,
@@ -66,6 +67,7 @@ from gadgetip.usb.tree import (
 )
 
 __all__ = [
+    "BULK_ONLY_TRANSPORT",
     "MS_OS_STRING_BYTES",
     "MS_OS_STRING_INDEX",
     "US_ENGLISH",
@@ -110,6 +112,7 @@ __all__ = [
     "parse_ms_os_string",
     "parse_string_descriptor",
     "printable",
+    "speaks_bulk_only",
     "string_indices",
     "with_placeholder_strings",
 ]
