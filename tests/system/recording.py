@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from tests.machine.devices import DEVICES
+from tests.system import usbfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -397,10 +398,7 @@ URB_ISO, URB_INTERRUPT, URB_CONTROL, URB_BULK = range(4)
 ISO_ASAP = 2
 
 SET_INTERFACE = 0x80085504
-SUBMIT = 0x8038550A
 DISCARD = 0x550B
-REAP_IF_ENDED = 0x4008550D
-CLAIM = 0x8004550F
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -415,24 +413,10 @@ class IsoPacket(ctypes.Structure):
     )
 
 
-class UrbStructure(ctypes.Structure):
+class UrbWithPackets(usbfs.UrbStructure):
     """struct usbdevfs_urb, with room for packets."""
 
-    _fields_ = (
-        ("type", ctypes.c_ubyte),
-        ("endpoint", ctypes.c_ubyte),
-        ("status", ctypes.c_int),
-        ("flags", ctypes.c_uint),
-        ("buffer", ctypes.c_void_p),
-        ("buffer_length", ctypes.c_int),
-        ("actual_length", ctypes.c_int),
-        ("start_frame", ctypes.c_int),
-        ("number_of_packets", ctypes.c_int),
-        ("error_count", ctypes.c_int),
-        ("signr", ctypes.c_uint),
-        ("usercontext", ctypes.c_void_p),
-        ("packets", IsoPacket * 16),
-    )
+    _fields_ = (("packets", IsoPacket * 16),)
 
 
 class Urb:
@@ -440,7 +424,7 @@ class Urb:
 
     def __init__(self, kind: int, endpoint: int, data: bytes, packets: Sequence[int] = ()) -> None:
         self.data = ctypes.create_string_buffer(data, len(data))
-        self.structure = UrbStructure(
+        self.structure = UrbWithPackets(
             type=kind,
             endpoint=endpoint,
             flags=ISO_ASAP if packets else 0,
@@ -472,13 +456,13 @@ class UsbFile:
             raise OSError(number, os.strerror(number))
 
     def claim(self, interface: int) -> None:
-        self._ioctl(CLAIM, ctypes.byref(ctypes.c_uint(interface)))
+        self._ioctl(usbfs.USBDEVFS_CLAIMINTERFACE, ctypes.byref(ctypes.c_uint(interface)))
 
     def set_interface(self, interface: int, setting: int) -> None:
         self._ioctl(SET_INTERFACE, (ctypes.c_uint * 2)(interface, setting))
 
     def submit(self, urb: Urb) -> None:
-        self._ioctl(SUBMIT, ctypes.byref(urb.structure))
+        self._ioctl(usbfs.USBDEVFS_SUBMITURB, ctypes.byref(urb.structure))
         self._alive[ctypes.addressof(urb.structure)] = urb
 
     def discard(self, urb: Urb) -> None:
@@ -494,7 +478,7 @@ class UsbFile:
     def _ended(self) -> Urb | None:
         ended = ctypes.c_void_p()
         try:
-            self._ioctl(REAP_IF_ENDED, ctypes.byref(ended))
+            self._ioctl(usbfs.USBDEVFS_REAPURBNDELAY, ctypes.byref(ended))
         except BlockingIOError:
             return None
         return self._alive.pop(ended.value or 0)

@@ -5,14 +5,16 @@ libusb does not show goes to usbfs's own ioctls: a reset that leaves the kernel'
 a host's error recovery does it, and requests to the driver that has an interface.
 """
 
+import ctypes
 import errno
 import fcntl
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any, ClassVar
 
 import usb.core
 import usb.util
@@ -20,12 +22,34 @@ import usb.util
 from tests.system.waiting import wait_for
 
 # linux/usbdevice_fs.h, on 64-bit machines
+USBDEVFS_SUBMITURB = 0x8038_550A  # _IOR('U', 10, struct usbdevfs_urb)
+USBDEVFS_REAPURBNDELAY = 0x4008_550D  # _IOW('U', 13, void *)
+USBDEVFS_CLAIMINTERFACE = 0x8004_550F  # _IOR('U', 15, unsigned int)
 USBDEVFS_RESET = 0x5514  # _IO('U', 20)
 USBDEVFS_IOCTL = 0xC010_5512  # _IOWR('U', 18, struct usbdevfs_ioctl)
 DRIVER_IOCTL = struct.Struct("iiP")  # ifno, ioctl_code, data
 
 LIMIT_MS = 5000
 APPEARANCE_LIMIT_S = 10.0
+
+
+class UrbStructure(ctypes.Structure):
+    """struct usbdevfs_urb, without the packets that an isochronous one has behind it."""
+
+    _fields_: ClassVar[Sequence[tuple[str, Any]]] = (
+        ("type", ctypes.c_ubyte),
+        ("endpoint", ctypes.c_ubyte),
+        ("status", ctypes.c_int),
+        ("flags", ctypes.c_uint),
+        ("buffer", ctypes.c_void_p),
+        ("buffer_length", ctypes.c_int),
+        ("actual_length", ctypes.c_int),
+        ("start_frame", ctypes.c_int),
+        ("number_of_packets", ctypes.c_int),
+        ("error_count", ctypes.c_int),
+        ("signr", ctypes.c_uint),
+        ("usercontext", ctypes.c_void_p),
+    )
 
 
 class TransferError(AssertionError):

@@ -16,34 +16,12 @@ from pathlib import Path
 
 from tests.system import usbfs
 
-SUBMITURB = 0x8038_550A  # _IOR('U', 10, struct usbdevfs_urb)
-REAPURBNDELAY = 0x4008_550D  # _IOW('U', 13, void *)
-CLAIMINTERFACE = 0x8004_550F  # _IOR('U', 15, unsigned int)
 RELEASEINTERFACE = 0x8004_5510  # _IOR('U', 16, unsigned int)
 DISCONNECT, CONNECT = 0x5516, 0x5517  # _IO('U', 22) and 23
 BULK = 3
 DIRECTION_IN = 0x80
 LIMIT_MS = 30_000
 INTERFACE = struct.Struct("I")
-
-
-class _Urb(ctypes.Structure):
-    """struct usbdevfs_urb."""
-
-    _fields_ = (
-        ("type", ctypes.c_ubyte),
-        ("endpoint", ctypes.c_ubyte),
-        ("status", ctypes.c_int),
-        ("flags", ctypes.c_uint),
-        ("buffer", ctypes.c_void_p),
-        ("buffer_length", ctypes.c_int),
-        ("actual_length", ctypes.c_int),
-        ("start_frame", ctypes.c_int),
-        ("number_of_packets", ctypes.c_int),
-        ("error_count", ctypes.c_int),
-        ("signr", ctypes.c_uint),
-        ("usercontext", ctypes.c_void_p),
-    )
 
 
 _libc = ctypes.CDLL(None, use_errno=True)  # fcntl.ioctl takes no pointer
@@ -58,14 +36,16 @@ class QueuedUrbs:
         self._urbs = {}
         for buffer in self._buffers:
             address = ctypes.addressof(buffer)
-            urb = _Urb(type=BULK, endpoint=endpoint, buffer=address, buffer_length=length)
+            urb = usbfs.UrbStructure(
+                type=BULK, endpoint=endpoint, buffer=address, buffer_length=length
+            )
             self._urbs[ctypes.addressof(urb)] = urb
 
     def __enter__(self) -> "QueuedUrbs":
         self._file = os.open(usbfs.node(self._device), os.O_RDWR | os.O_CLOEXEC)
         if list(self._device.glob("*:*.0/driver")):
             usbfs.driver_ioctl(self._file, 0, DISCONNECT, bytearray(4))
-        fcntl.ioctl(self._file, CLAIMINTERFACE, INTERFACE.pack(0))
+        fcntl.ioctl(self._file, usbfs.USBDEVFS_CLAIMINTERFACE, INTERFACE.pack(0))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -84,7 +64,7 @@ class QueuedUrbs:
         ready.register(self._file, select.POLLOUT)
         began = now = time.monotonic()
         for address in self._urbs:
-            self._ioctl(SUBMITURB, address)
+            self._ioctl(usbfs.USBDEVFS_SUBMITURB, address)
         under_way, count, moved = len(self._urbs), 0, 0
         while under_way:
             assert ready.poll(LIMIT_MS), f"a URB does not come back after {count}"
@@ -95,7 +75,7 @@ class QueuedUrbs:
                 count += 1
                 moved += urb.actual_length
                 if now - began < seconds:
-                    self._ioctl(SUBMITURB, done)
+                    self._ioctl(usbfs.USBDEVFS_SUBMITURB, done)
                 else:
                     under_way -= 1
             now = time.monotonic()
@@ -104,7 +84,7 @@ class QueuedUrbs:
     def _reap(self) -> int | None:
         found = ctypes.c_void_p()
         try:
-            self._ioctl(REAPURBNDELAY, ctypes.addressof(found))
+            self._ioctl(usbfs.USBDEVFS_REAPURBNDELAY, ctypes.addressof(found))
         except BlockingIOError:
             return None
         return found.value
