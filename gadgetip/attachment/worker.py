@@ -400,7 +400,7 @@ def run_worker(
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     require_pump(pump)  # loads its module, which a user without privileges may not be able to
     drop_privileges()
-    shelter_requests()
+    shelter_requests(pump)
     urbs = stream_for(pump, urbs)
 
     async def live() -> None:

@@ -1,6 +1,7 @@
 """Which pump carries an attachment: the native one where it can, or the one that was asked for."""
 
 from enum import StrEnum
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from gadgetip.errors import PrerequisiteError, UsageError
@@ -35,13 +36,18 @@ def require_pump(choice: PumpChoice) -> None:
 
     Whoever drops privileges does this before: without them its files may be out of reach.
     """
-    module = None if choice is PumpChoice.PYTHON else native_module()
+    module = _module_of(choice)
     if choice is PumpChoice.NATIVE and module is None:
         raise PrerequisiteError(
             f"the native pump {why_not()}: {HOW_TO_GET_IT}, or take --pump python"
         )
     if module is None:
         python_pump()
+
+
+def _module_of(choice: PumpChoice) -> ModuleType | None:
+    """The native module, where it is what will be taken."""
+    return None if choice is PumpChoice.PYTHON else native_module()
 
 
 def vhci_pump(asked: str | None) -> VhciPump:
@@ -64,13 +70,13 @@ def require_vhci_pump(pump: VhciPump) -> None:
         )
 
 
-def shelter_requests() -> None:
-    """Let this process be killed with requests under way, where the native module can see to it.
+def shelter_requests(choice: PumpChoice) -> None:
+    """Let this process be killed with requests under way, where it is the native pump's.
 
-    Without it there is a moment, short and rare, in which a kill wedges the controller
-    (`native/shelter.h`). Raises OSError.
+    Without that there is a moment, short and with the Python pump rare, in which a kill wedges the
+    controller (`native/shelter.h`). Raises OSError.
     """
-    module = native_module()
+    module = _module_of(choice)
     if module is not None:
         module.shelter()
 
@@ -80,7 +86,7 @@ def stream_for(choice: PumpChoice, urbs: UrbStream) -> UrbStream:
 
     Raises OSError where the kernel refuses what the native pump takes.
     """
-    module = None if choice is PumpChoice.PYTHON else native_module()
+    module = _module_of(choice)
     return urbs if module is None else NativeUrbStream(module, urbs)
 
 
