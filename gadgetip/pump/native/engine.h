@@ -153,6 +153,11 @@ void file_close(struct engine *engine, struct file *file); /* without the lock *
 /* Queue a read or a write, as the file's direction says; NULL where all requests are out. */
 struct request *request_queue(struct engine *engine, struct file *file, struct span span);
 void request_free(struct engine *engine, struct request *request);
+/* The table behind these (requests.c): a place for a request, whose span is released where there is
+ * none; NULL then. */
+bool requests_make(struct files *files);
+void requests_free(struct files *files);
+struct request *request_take(struct files *files, struct file *file, struct span span);
 /* Take back what is queued on a file; each completes all the same. */
 void file_cancel(struct engine *engine, struct file *file);
 /* Interrupt again whoever is inside of a call that is to be taken back; whether there is one. */

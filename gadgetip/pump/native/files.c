@@ -45,14 +45,8 @@ int files_make(struct files *files)
     aio_context_t context = 0;
 
     files->completed = -1;
-    files->requests = calloc(MAX_REQUESTS, sizeof *files->requests);
-    if (files->requests == NULL)
+    if (!requests_make(files))
         return ENOMEM;
-    for (uint32_t index = MAX_REQUESTS; index-- > 0;) {
-        files->requests[index].id = index;
-        files->requests[index].next = files->free;
-        files->free = &files->requests[index];
-    }
     files->completed = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (files->completed < 0)
         return errno;
@@ -72,11 +66,7 @@ void files_free(struct engine *engine)
         syscall(SYS_io_destroy, (aio_context_t)files->context);
     if (files->completed >= 0)
         close(files->completed);
-    for (uint32_t index = 0; files->requests != NULL && index < MAX_REQUESTS; index++) {
-        if (files->requests[index].state != REQUEST_FREE)
-            span_release(&files->requests[index].span);
-    }
-    free(files->requests);
+    requests_free(files);
 }
 
 /* --- a thread a file ------------------------------------------------------------------------ */
@@ -227,23 +217,10 @@ bool files_interrupt(struct engine *engine)
 struct request *request_queue(struct engine *engine, struct file *file, struct span span)
 {
     struct files *files = &engine->files;
-    struct request *request = files->free;
-    uint32_t id;
+    struct request *request = request_take(files, file, span);
 
-    if (request == NULL) {
-        span_release(&span);
+    if (request == NULL)
         return NULL;
-    }
-    files->free = request->next;
-    id = request->id;
-    memset(request, 0, sizeof *request);
-    request->id = id;
-    request->file = file;
-    request->span = span;
-    request->state = REQUEST_QUEUED;
-    request->serial = ++files->serial;
-    request->number = (uint32_t)request->serial;
-    file->pending++;
     if (file->is_blocking) {
         *file->jobs_end = request;
         file->jobs_end = &request->next;
@@ -252,15 +229,6 @@ struct request *request_queue(struct engine *engine, struct file *file, struct s
         files->queued[files->queued_count++] = request;
     }
     return request;
-}
-
-void request_free(struct engine *engine, struct request *request)
-{
-    span_release(&request->span);
-    request->state = REQUEST_FREE;
-    request->lane = request->from = NULL;
-    request->next = engine->files.free;
-    engine->files.free = request;
 }
 
 static struct iocb *iocb_of(struct request *request)

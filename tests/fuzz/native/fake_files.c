@@ -5,7 +5,6 @@
 #include "fake_files.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -13,28 +12,16 @@
 int files_make(struct files *files)
 {
     files->completed = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); /* never signalled */
-    files->requests = calloc(MAX_REQUESTS, sizeof *files->requests);
-    if (files->requests == NULL)
-        return ENOMEM;
-    for (uint32_t index = MAX_REQUESTS; index-- > 0;) {
-        files->requests[index].id = index;
-        files->requests[index].next = files->free;
-        files->free = &files->requests[index];
-    }
-    return 0;
+    return requests_make(files) ? 0 : ENOMEM;
 }
 
 void files_free(struct engine *engine)
 {
     struct files *files = &engine->files;
 
-    for (uint32_t index = 0; files->requests != NULL && index < MAX_REQUESTS; index++) {
-        if (files->requests[index].state != REQUEST_FREE)
-            span_release(&files->requests[index].span);
-    }
     if (files->completed >= 0)
         close(files->completed);
-    free(files->requests);
+    requests_free(files);
 }
 
 struct file *file_open(struct engine *engine, int number, bool is_in, bool is_blocking)
@@ -63,33 +50,7 @@ void file_close(struct engine *engine, struct file *file)
 
 struct request *request_queue(struct engine *engine, struct file *file, struct span span)
 {
-    struct files *files = &engine->files;
-    struct request *request = files->free;
-    uint32_t id;
-
-    if (request == NULL) {
-        span_release(&span);
-        return NULL;
-    }
-    files->free = request->next;
-    id = request->id;
-    memset(request, 0, sizeof *request);
-    request->id = id;
-    request->file = file;
-    request->span = span;
-    request->state = REQUEST_QUEUED;
-    request->serial = ++files->serial;
-    file->pending++;
-    return request;
-}
-
-void request_free(struct engine *engine, struct request *request)
-{
-    span_release(&request->span);
-    request->state = REQUEST_FREE;
-    request->lane = request->from = NULL;
-    request->next = engine->files.free;
-    engine->files.free = request;
+    return request_take(&engine->files, file, span);
 }
 
 void file_cancel(struct engine *engine, struct file *file)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "fake_files.h"
+#include "input.h"
 #include "server.h"
 
 #define DEVID 0x10002u
@@ -39,11 +40,6 @@ int __wrap_pthread_join(pthread_t thread, void **result)
     return 0;
 }
 
-struct input {
-    const uint8_t *data;
-    size_t left;
-};
-
 struct world {
     struct engine *engine;
     struct server server;
@@ -53,14 +49,6 @@ struct world {
     uint32_t seqnums[16]; /* Python's newest URBs */
     uint32_t submitted;
 };
-
-static uint8_t next(struct input *input)
-{
-    if (input->left == 0)
-        return 0;
-    input->left--;
-    return *input->data++;
-}
 
 static uint32_t pick_length(uint8_t choice)
 {

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "relay_storage.h"
+#include "input.h"
 #include "server.h"
 
 #define DEVID 0x10002u
@@ -19,11 +20,6 @@
 #define FAR_NS 1000000000000LL
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-    const uint8_t *data;
-    size_t left;
-};
 
 struct pending {
     uint32_t seqnum, direction, length, unlinks;
@@ -46,14 +42,6 @@ struct world {
     uint32_t tag;
     int64_t now;
 };
-
-static uint8_t next(struct input *input)
-{
-    if (input->left == 0)
-        return 0;
-    input->left--;
-    return *input->data++;
-}
 
 static uint32_t pick_length(uint8_t choice)
 {
