@@ -2,7 +2,7 @@
 
 BOARD ?= pi-zero-2w
 IMAGES := build/image
-IMAGE_PACKAGES := mmdebstrap qemu-user-static binfmt-support arch-test u-boot-tools bmap-tools mtools squashfs-tools \
+IMAGE_PACKAGES := mmdebstrap qemu-user-static binfmt-support arch-test bmap-tools mtools squashfs-tools \
 	dosfstools e2fsprogs zstd xz-utils kmod
 SNAPSHOT ?=
 FIRMWARE_DIR ?=

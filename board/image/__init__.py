@@ -1,9 +1,9 @@
 """Builds the image of a board: a card that needs no login, out of Debian's packages alone.
 
-An image is four partitions. The first is a FAT that any PC reads: boot loader, and the file in which
-a person says what the board is to do. Two *slots* hold a system each, so that an update is written
-beside the one that runs. The last keeps what has to survive a power cut; the root file system itself
-forgets everything, which is why no power cut can harm it.
+An image is four partitions. The first is a FAT that any PC reads: boot loader, and the file in
+which a person says what the board is to do. Two *slots* hold a system each, so that an update is
+written beside the one that runs. The last keeps what has to survive a power cut; the root file
+system itself forgets everything, which is why no power cut can harm it.
 
 * `boards`    what differs between boards, as data
 * `card`      where everything lies on a card: partition table, boot state, manifest

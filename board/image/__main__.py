@@ -1,4 +1,4 @@
-"""`python -m board.image BOARD`: build its image. `make image BOARD=...` prepares what this needs."""
+"""`python -m board.image BOARD` builds its image; `make image` prepares what this needs."""
 
 import argparse
 import os

@@ -4,7 +4,9 @@ Debian has no packages for the ARMv6 of a Pi Zero W with hardware floating point
 `armel`, which does without it: the native pump does not calculate.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from board.image.boot_script import Envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +22,10 @@ class Source:
 class Board:
     """One board.
 
-    `disk` is the identifier in the partition table, from which Linux makes the partitions' PARTUUID.
-    `kernel` is the metapackage. `modules` are what the initramfs needs to see the card, besides what
-    every board needs; `device_trees` are names in the kernel's package, of which the first goes to
-    the FAT partition too where the firmware wants it there.
+    `disk` is the identifier in the partition table, from which Linux makes the partitions'
+    PARTUUID. `kernel` is the metapackage. `modules` are what the initramfs needs to see the card,
+    besides what every board needs; `device_trees` are names in the kernel's package, of which the
+    first goes to the FAT partition too where the firmware wants it there.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Board:
     device_trees: tuple[str, ...]
     boot_files: tuple[Source, ...]
     boot_configuration: dict[str, str]
+    boot_scripts: dict[str, Envelope] = field(default_factory=lambda: {"boot.scr": Envelope.LEGACY})
     firmware: tuple[str, ...] = ()
     wireless: bool = False
     lacking: str = ""
@@ -117,6 +120,8 @@ BOARDS: dict[str, Board] = {
                 Source("u-boot-omap", "usr/lib/u-boot/am335x_boneblack/u-boot.img", "u-boot.img"),
             ),
             boot_configuration={},
+            # Its U-Boot looks for both, in this order, and may be one that opens only the first.
+            boot_scripts={"boot.scr.uimg": Envelope.FIT, "boot.scr": Envelope.LEGACY},
         ),
     )
 }

@@ -1,4 +1,4 @@
-"""An image, from nothing to the compressed file: each step says what it does and how long it took."""
+"""An image, from nothing to the compressed file; each step says how long it took."""
 
 import hashlib
 import json
@@ -26,8 +26,8 @@ class Inputs:
     """What an image is made of, besides the sources.
 
     `package` is gadgetip's for the board's architecture, `epoch` the one time that everything gets
-    (seconds since 1970), `firmware` a folder with files that Debian lacks, `kernel` a package instead
-    of the newest.
+    (seconds since 1970), `firmware` a folder with files that Debian lacks, `kernel` a package
+    instead of the newest.
     """
 
     package: Path
@@ -46,7 +46,7 @@ class Inputs:
 
 
 def build(board: Board, inputs: Inputs, target: Path) -> Path:
-    """Build it as target/gadgetip-NAME.img.xz, with .bmap, .sha256, .json and .packages beside it."""
+    """Build target/gadgetip-NAME.img.xz, with .bmap, .sha256, .json and .packages beside it."""
     work = fs.fresh(target / f"work-{board.name}")
     archive = Archive(
         board.architecture, inputs.cache / "apt" / board.architecture, inputs.snapshot
@@ -85,7 +85,7 @@ def build(board: Board, inputs: Inputs, target: Path) -> Path:
         fs.ext4(slot_image, slot, size, f"slot {board.name}", inputs.epoch, journal=False)
     with _step("the card"):
         boot = fs.fresh(work / "boot")
-        versions += boot_partition.fill(boot, board, archive, trees)
+        versions += boot_partition.fill(boot, board, archive, trees, inputs.epoch)
         image = target / f"gadgetip-{board.name}.img"
         manifest = _assemble(board, inputs, work, image)
     with _step("compressing"):
@@ -97,7 +97,7 @@ def build(board: Board, inputs: Inputs, target: Path) -> Path:
 
 
 def _modules(kernel: Path, overlay: Path) -> Path:
-    """The kernel's modules that a board needs, unpacked, below the overlay; returns their folder."""
+    """The kernel's modules that a board needs, unpacked, in the overlay; returns their folder."""
     (source,) = kernel.glob("usr/lib/modules/*")
     release = source.name
     scratch = overlay.with_name("modules")
@@ -118,7 +118,7 @@ def _modules(kernel: Path, overlay: Path) -> Path:
 
 
 def _firmware(board: Board, archive: Archive, overlay: Path, given: Path | None) -> list[str]:
-    """The radio's firmware below the overlay; returns the versions of the packages it comes from."""
+    """The radio's firmware in the overlay; returns the versions of the packages it is from."""
     target = overlay / "usr/lib/firmware"
     versions = []
     if board.firmware:
@@ -132,9 +132,9 @@ def _firmware(board: Board, archive: Archive, overlay: Path, given: Path | None)
         shutil.copytree(given, target, dirs_exist_ok=True)
     if board.lacking and not (target / board.lacking).exists():
         print(
-            f"image: WARNING: Debian has no {board.lacking}. On a {board.title} whose radio needs it\n"
-            "image: WARNING: there will be NO WI-FI. Give it with FIRMWARE_DIR=; docs/images.md says\n"
-            "image: WARNING: where to get it.",
+            f"image: WARNING: Debian has no {board.lacking}. On a {board.title}\n"
+            "image: WARNING: whose radio needs it there will be NO WI-FI.\n"
+            "image: WARNING: Give it with FIRMWARE_DIR=; docs/images.md says where to get it.",
             flush=True,
         )
     return versions

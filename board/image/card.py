@@ -2,7 +2,8 @@
 
     sector 0          partition table (MBR), all that a Raspberry Pi's and a BeagleBone's ROM read
     sector 64, 72     boot state, twice: which slot is preferred, and the tries each has left. One
-                      sector is written whole or not at all; should it be damaged, there is the other
+                      sector is written whole or not at all; should it be damaged, there is the
+                      other
     sector 128        manifest: what this image is, for whoever updates from it
     4 MiB             1: FAT, what a person and the boot loader read
     ...               2, 3: slots A and B; 4: state
@@ -31,7 +32,7 @@ LINUX = 0x83
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A partition: type, first byte, length in bytes; `active` is what a BeagleBone's ROM looks for."""
+    """Type, first byte, length in bytes; `active` is what a BeagleBone's ROM looks for."""
 
     kind: int
     start: int

@@ -61,9 +61,8 @@ def _record(number: int, name: str, entry: Entry, time: int) -> bytes:
     encoded = name.encode() + b"\0"
     links = 2 if stat.S_ISDIR(entry.mode) else 1
     fields = (
-        (number, entry.mode, 0, 0, links, time, len(entry.content), 0, 0)
-        + entry.device
-        + (len(encoded), 0)
+        *(number, entry.mode, 0, 0, links, time, len(entry.content), 0, 0),
+        *(*entry.device, len(encoded), 0),
     )
     head = b"070701" + b"".join(b"%08X" % field for field in fields) + encoded
     return _padded(head) + _padded(entry.content)

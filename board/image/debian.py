@@ -1,8 +1,8 @@
 """apt for another architecture and release: finds, downloads and unpacks, installs nothing.
 
-apt is given a state of its own, so that this machine's lists, sources and architectures stay as they
-are. A mirror in the middle of its update may lack an index or a package for some minutes: what is
-missing is said, and the next build goes on from what is there.
+apt is given a state of its own, so that this machine's lists, sources and architectures stay as
+they are. A mirror in the middle of its update may lack an index or a package for some minutes: what
+is missing is said, and the next build goes on from what is there.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ class BuildError(Exception):
 
 
 def sources(snapshot: str | None = None) -> list[str]:
-    """The lines of sources.list; `snapshot` is a time like 20261130T000000Z of snapshot.debian.org."""
+    """The lines of sources.list; `snapshot` is a time of snapshot.debian.org, or now."""
 
     def line(archive: str, suite: str) -> str:
         base = (
@@ -45,7 +45,7 @@ def sources(snapshot: str | None = None) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Debian's archive for one architecture; `directory` keeps its lists and what was downloaded."""
+    """Debian's archive for one architecture; `directory` keeps lists and downloads."""
 
     architecture: str
     directory: Path
@@ -63,7 +63,7 @@ class Archive:
             print("image: some of Debian's lists are older than its servers say", flush=True)
 
     def resolve(self, packages: Sequence[str]) -> list[str]:
-        """Everything that would be installed for these, essential packages too: NAME=VERSION, sorted.
+        """All that would be installed for these and the essential packages: NAME=VERSION, sorted.
 
         Raises BuildError where something is missing.
         """

@@ -1,7 +1,7 @@
 """File systems made out of folders, by their own tools and without mounting: slot, FAT, state.
 
-Those tools fill in the time, random identifiers, and the inode's change time, which nobody can set in
-a folder; all of that is fixed here. `E2FSPROGS_FAKE_TIME` is what mke2fs calls its own clock.
+Those tools fill in the time, random identifiers, and the inode's change time, which nobody can set
+in a folder; all of that is fixed here. `E2FSPROGS_FAKE_TIME` is what mke2fs calls its own clock.
 """
 
 import os

@@ -1,7 +1,7 @@
 """The initramfs: one static program, a script, and the modules that find the root file system.
 
-Debian's own is made on the machine that boots it, and has what that one needs or might need; this is
-made once for all boards of a kind, and has what the script `init` beside this file loads.
+Debian's own is made on the machine that boots it, and has what that one needs or might need; this
+is made once for all boards of a kind, and has what the script `init` beside this file loads.
 """
 
 import subprocess

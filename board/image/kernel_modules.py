@@ -1,8 +1,8 @@
 """Which of a kernel's modules an image has, and in which order the initramfs loads its own.
 
-Debian's kernel is for every machine; a board needs a tenth of it. What is kept is named by folder, and
-whatever those need comes along. The files are unpacked: squashfs compresses them with something that
-a board unpacks several times faster than xz.
+Debian's kernel is for every machine; a board needs a tenth of it. What is kept is named by folder,
+and whatever those need comes along. The files are unpacked: squashfs compresses them with something
+that a board unpacks several times faster than xz.
 """
 
 import lzma
@@ -90,8 +90,8 @@ def load_order(
 ) -> list[str]:
     """The files of these modules in an order in which each can be loaded after what it needs.
 
-    A module that this kernel has built in, or has not, is left out; raises BuildError for a required
-    one that it has not.
+    A module that this kernel has built in, or has not, is left out; raises BuildError for a
+    required one that it has not.
     """
     paths = {name_of(path): path for path in dependencies}
     inside = {name_of(path) for path in builtin}

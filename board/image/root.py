@@ -2,8 +2,8 @@
 
 The first is Debian: mmdebstrap installs packages with qemu-user where the architecture is another
 one, which takes minutes. It is kept, and made again only when a package has another version. The
-second puts gadgetip, the kernel's modules, firmware and our files on top, and takes off what a board
-has no use for.
+second puts gadgetip, the kernel's modules, firmware and our files on top, and takes off what a
+board has no use for.
 """
 
 import os
@@ -42,7 +42,7 @@ REMOVED = (
     *("etc/ssh/ssh_host_*", "etc/resolv.conf", "etc/hostname", "etc/.pwd.lock", "etc/*-"),
     *("root/.*", "usr/lib/udev/hwdb.bin", "etc/udev/hwdb.bin", "etc/apt", "usr/lib/apt", "tmp/*"),
 )
-"""What is there when all is installed, and differs with each build or serves only to install more."""
+"""What differs with each build, or serves only to install more."""
 
 MADE = ("boot/firmware", "media", "var/cache", "var/log", "var/lib/gadgetip", "var/lib/dpkg")
 
@@ -83,7 +83,8 @@ def complete(
 ) -> None:
     """The second stage: another tar archive, with gadgetip's package installed.
 
-    `overlay` is a folder of files to put over the root; `units` says which units to enable and mask.
+    `overlay` is a folder of files to put over the root; `units` says which units to enable and
+    mask.
     """
     with tempfile.TemporaryDirectory(prefix="gadgetip-image-") as temporary:
         script = Path(temporary, "inside")
