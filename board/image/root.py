@@ -17,7 +17,7 @@ from board.image.debian import COMPONENTS, KEYRING, RELEASE, Archive, key_of, so
 
 UNWANTED = (
     *("doc/*", "info/*", "lintian/*", "locale/*", "man/*", "bash-completion/*", "zsh/*", "fish/*"),
-    *("perl5/*", "bug/*", "gcc/*", "gdb/*", "pixmaps/*", "polkit-1/*"),
+    *("bug/*", "gcc/*", "gdb/*", "pixmaps/*", "polkit-1/*"),
 )
 """Below /usr/share: nobody sits in front of a board."""
 
@@ -65,7 +65,7 @@ def debian(board: Board, archive: Archive, cache: Path, time: int) -> tuple[Path
         old.unlink()
     partial = target.with_name(f".partial-{os.getpid()}-{target.name}")
     command = ["mmdebstrap", f"--architectures={board.architecture}", "--variant=essential"]
-    command += [f"--components={COMPONENTS.replace(' ', ',')}", f"--keyring={KEYRING}", "--quiet"]
+    command += [f"--components={COMPONENTS.replace(' ', ',')}", f"--keyring={KEYRING}"]
     command += [f"--include={','.join(names)}", '--aptopt=APT::Install-Recommends "false"']
     command += [f"--dpkgopt=path-exclude=/usr/share/{pattern}" for pattern in UNWANTED]
     command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
@@ -90,7 +90,7 @@ def complete(
         script = Path(temporary, "inside")
         script.write_text(_inside(package.name, _lines(units)))
         script.chmod(0o755)
-        command = ["mmdebstrap", "--variant=custom", "--skip=update,setup,cleanup/apt", "--quiet"]
+        command = ["mmdebstrap", "--variant=custom", "--skip=update,setup,cleanup/apt"]
         command += [f"--architectures={_architecture(package)}"]
         command += [
             f"--setup-hook=tar-in '{debian_tar}' /",
