@@ -58,6 +58,7 @@ help:  ## List what there is
 
 include native.mk
 include packages.mk
+include image.mk
 
 setup: packages $(STAMP) $(NATIVE)  ## Install what is missing, and build the native pump
 

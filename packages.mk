@@ -3,8 +3,9 @@
 MANUAL := build/man
 COMPLETIONS := build/completions
 DEB := build/deb
-DEB_TREE := $(DEB)/gadgetip
 DEB_ARCH ?= $(shell dpkg --print-architecture)
+DEB_BUILD := $(DEB)/$(DEB_ARCH)
+DEB_TREE := $(DEB_BUILD)/gadgetip
 DEB_PACKAGES := dpkg-dev debhelper dh-dkms dh-python lintian libaio1 libpython3-dev python3-pyudev
 DEB_CROSS := $(filter-out $(shell dpkg --print-architecture),$(DEB_ARCH))
 comma := ,
@@ -32,8 +33,9 @@ DEB_FOREIGN := -q -o APT::Architecture=$(DEB_ARCH) -o APT::Architectures=$(DEB_A
 	-o Dir::State=$(abspath $(DEB_HEADERS))/state \
 	-o Dir::State::status=$(abspath $(DEB_HEADERS))/status -o Dir::Cache=$(abspath $(DEB_HEADERS))/cache \
 	-o APT::Sandbox::User=root
-DEB_COMPILER_arm64 := gcc-aarch64-linux-gnu
-DEB_COMPILER_armhf := gcc-arm-linux-gnueabihf
+DEB_COMPILER_arm64 := gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+DEB_COMPILER_armhf := gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
+DEB_COMPILER_armel := gcc-arm-linux-gnueabi libc6-dev-armel-cross
 DEB_LIBPYTHON := libpython3.11-dev
 
 $(DEB_HEADERS)/stamp:
@@ -42,17 +44,19 @@ $(DEB_HEADERS)/stamp:
 		apt-get $(DEB_FOREIGN) download $(DEB_LIBPYTHON) && dpkg-deb -x $(DEB_LIBPYTHON)_*.deb .
 	@touch $@
 
-# In a copy of what git knows, so that nothing of a checkout gets into a package. The maintainer's
-# address is a placeholder, which lintian would call an error. Packages for other machines have the
-# same files but for the module, and are not looked at again.
-deb: setup $(if $(DEB_CROSS),$(DEB_HEADERS)/stamp)  ## Debian packages, in build/deb (DEB_ARCH=arm64, armhf: cross)
+# In a copy of what git knows, so that nothing of a checkout gets into a package; each architecture in
+# a place of its own, so that the packages of others stay. The maintainer's address is a placeholder,
+# which lintian would call an error. Packages for other machines have the same files but for the
+# module, and are not looked at again.
+deb: setup $(if $(DEB_CROSS),$(DEB_HEADERS)/stamp)  ## Debian packages, in build/deb (DEB_ARCH=arm64, armhf, armel: cross)
 	@$(MAKE) packages PACKAGES="$(DEB_PACKAGES) $(if $(DEB_CROSS),$(DEB_COMPILER_$(DEB_ARCH)))"
-	@rm -rf $(DEB_TREE) && mkdir -p $(DEB_TREE)
+	@rm -rf $(DEB_BUILD) $(DEB)/gadgetip*_$(DEB_ARCH).deb && mkdir -p $(DEB_TREE)
 	@git ls-files -z | tar --null --files-from=- --create --file=- | tar -x -C $(DEB_TREE)
 	@$(BIN)/python debian/vendor $(DEB_TREE)/vendor
 	@cd $(DEB_TREE) && PYTHON_HEADERS=$(if $(DEB_CROSS),$(abspath $(DEB_HEADERS))/usr/include) \
 		dpkg-buildpackage --build=$(if $(DEB_CROSS),any,binary) \
 		--no-sign $(if $(DEB_CROSS),--host-arch=$(DEB_ARCH) -d -Pcross$(comma)nocheck)
 	@[ -n "$(DEB_CROSS)" ] || lintian --fail-on error --suppress-tags bogus-mail-host \
-		$(DEB)/gadgetip*_$$(dpkg-parsechangelog -l debian/changelog -S Version)_$(DEB_ARCH).changes
+		$(DEB_BUILD)/*.changes
+	@cp -p $(DEB_BUILD)/*.deb $(DEB)/
 	@ls -s --block-size=KiB $(DEB)/*.deb

@@ -1,9 +1,10 @@
 """The boot script as U-Boot's `source` takes it: the text in an envelope with checksums.
 
-Debian's U-Boots do not all open the same one. Those of the Raspberry Pis know only the *legacy* image,
-a header of 64 bytes; the BeagleBone's, which can check signatures, knows only the flattened image
-tree (*FIT*), a device tree whose property is the script; QEMU's know both. mkimage(1) makes either,
-the second with the help of dtc(1); both are so small that they are made here, always the same bytes.
+Debian's U-Boots do not all open the same one. Those of the Raspberry Pis know only the *legacy*
+image, a header of 64 bytes; the BeagleBone's, which can check signatures, knows only the flattened
+image tree (*FIT*), a device tree whose property is the script; QEMU's know both. mkimage(1) makes
+either, the second with the help of dtc(1); both are so small that they are made here, always the
+same bytes.
 
 Formats: U-Boot's include/image.h (`struct legacy_img_hdr`), doc/usage/fit, boot/image-fit.c; the
 device tree specification, version 0.4, chapter 5.

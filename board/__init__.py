@@ -1,0 +1,1 @@
+"""What turns a board into an appliance: units, networks, the image builder."""

@@ -1,0 +1,70 @@
+"""`python -m board.image BOARD` builds its image; `make image` prepares what this needs."""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from board.image.boards import BOARDS
+from board.image.build import Inputs, build
+from board.image.debian import BuildError
+
+
+def main() -> int:
+    """Build the image that the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m board.image", description=__doc__)
+    parser.add_argument("board", choices=sorted(BOARDS))
+    parser.add_argument(
+        "--architecture", action="store_true", help="only print the board's architecture"
+    )
+    parser.add_argument("--package", type=Path, help="gadgetip's package for that architecture")
+    parser.add_argument("--target", type=Path, default=Path("build/image"))
+    parser.add_argument("--cache", type=Path, default=_cache())
+    parser.add_argument("--snapshot", help="a time of snapshot.debian.org, like 20261130T000000Z")
+    parser.add_argument("--firmware", type=Path, help="a folder of firmware that Debian lacks")
+    parser.add_argument("--kernel", help="a kernel's package, instead of the newest")
+    parser.add_argument("--epoch", type=int, help="the one time that all files get")
+    parser.add_argument("--keep", action="store_true", help="leave what the image was made of")
+    given = parser.parse_args()
+    board = BOARDS[given.board]
+    if given.architecture:
+        print(board.architecture)
+        return 0
+    if given.package is None:
+        parser.error("--package is needed")
+    version = given.package.name.split("_")[1]
+    inputs = Inputs(
+        package=given.package.resolve(),
+        version=version,
+        epoch=given.epoch or int(os.environ.get("SOURCE_DATE_EPOCH") or _last_commit()),
+        cache=given.cache,
+        snapshot=given.snapshot,
+        firmware=given.firmware,
+        kernel=given.kernel,
+        keep=given.keep,
+    )
+    given.target.mkdir(parents=True, exist_ok=True)
+    try:
+        result = build(board, inputs, given.target.resolve())
+    except (BuildError, subprocess.CalledProcessError) as error:
+        print(f"image: {error}", file=sys.stderr)
+        return 1
+    size = result.stat().st_size / 1e6
+    print(f"image: {os.path.relpath(result)}: {size:.0f} MB; docs/board.md says how to flash it")
+    return 0
+
+
+def _cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base, "gadgetip", "image")
+
+
+def _last_commit() -> str:
+    """The time of the newest change: the same sources have the same."""
+    command = ["git", "log", "-1", "--format=%ct"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""Where everything lies on a card: pure, so that it can be tested without one.
+
+    sector 0          partition table (MBR), all that a Raspberry Pi's and a BeagleBone's ROM read
+    sector 64, 72     boot state, twice: which slot is preferred, and the tries each has left. One
+                      sector is written whole or not at all; should it be damaged, there is the
+                      other
+    sector 128        manifest: what this image is, for whoever updates from it
+    4 MiB             1: FAT, what a person and the boot loader read
+    ...               2, 3: slots A and B; 4: state
+
+The boot state is not a file of the FAT partition: U-Boot writes it at each boot, and a file system
+that is written at each boot is one that a power cut damages in the end.
+"""
+
+import json
+import struct
+from dataclasses import dataclass
+
+SECTOR = 512
+MIB = 1 << 20
+
+BOOT_STATE_SECTORS = (64, 72)
+MANIFEST_SECTOR = 128
+MANIFEST_BYTES = 4096
+
+BOOT_STATE = b"BOOT_ORDER=A B\nBOOT_A_LEFT=3\nBOOT_B_LEFT=0\n"
+"""A new card's: slot B is empty. gadgetip/appliance/slots.py has the meaning."""
+
+FAT32_LBA = 0x0C
+LINUX = 0x83
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """Type, first byte, length in bytes; `active` is what a BeagleBone's ROM looks for."""
+
+    kind: int
+    start: int
+    size: int
+    active: bool = False
+
+
+BOOT = Partition(FAT32_LBA, 4 * MIB, 64 * MIB, active=True)
+SLOT_A = Partition(LINUX, BOOT.start + BOOT.size, 384 * MIB)
+SLOT_B = Partition(LINUX, SLOT_A.start + SLOT_A.size, SLOT_A.size)
+STATE = Partition(LINUX, SLOT_B.start + SLOT_B.size, 64 * MIB)
+PARTITIONS = (BOOT, SLOT_A, SLOT_B, STATE)
+CARD_BYTES = STATE.start + STATE.size
+
+
+def partition_table(disk: int, partitions: tuple[Partition, ...] = PARTITIONS) -> bytes:
+    """The first sector. Addresses in cylinders, which nobody reads, say "see the others"."""
+    entries = b"".join(
+        struct.pack(
+            "<B3sB3sII",
+            0x80 if each.active else 0,
+            b"\xfe\xff\xff",
+            each.kind,
+            b"\xfe\xff\xff",
+            each.start // SECTOR,
+            each.size // SECTOR,
+        )
+        for each in partitions
+    )
+    return bytes(440) + struct.pack("<IH", disk, 0) + entries.ljust(64, b"\0") + b"\x55\xaa"
+
+
+def boot_state_sector(text: bytes = BOOT_STATE) -> bytes:
+    """The text as U-Boot's `env export -t -s 0x200` writes it."""
+    return text.ljust(SECTOR, b"\0")
+
+
+def manifest(board: str, version: str, built: str, size: int, sha256: str) -> bytes:
+    """What the image is: its slot's content is `size` bytes at the start of slot A."""
+    document = {
+        "schema": "image/1",
+        "board": board,
+        "version": version,
+        "built": built,
+        "slot": {"offset": SLOT_A.start, "size": size, "sha256": sha256},
+    }
+    return json.dumps(document).encode().ljust(MANIFEST_BYTES, b"\0")

@@ -1,0 +1,147 @@
+"""apt for another architecture and release: finds, downloads and unpacks, installs nothing.
+
+apt is given a state of its own, so that this machine's lists, sources and architectures stay as
+they are. A mirror in the middle of its update may lack an index or a package for some minutes: what
+is missing is said, and the next build goes on from what is there.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+RELEASE = "trixie"
+COMPONENTS = "main non-free-firmware"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+MIRROR = "http://deb.debian.org"
+SNAPSHOT = "http://snapshot.debian.org/archive/{archive}/{when}"
+
+
+class BuildError(Exception):
+    """What keeps an image from being built, in one line."""
+
+
+def sources(snapshot: str | None = None) -> list[str]:
+    """The lines of sources.list; `snapshot` is a time of snapshot.debian.org, or now."""
+
+    def line(archive: str, suite: str) -> str:
+        base = (
+            SNAPSHOT.format(archive=archive, when=snapshot) if snapshot else f"{MIRROR}/{archive}"
+        )
+        # A snapshot's Release says that it has expired, as it has.
+        options = f"signed-by={KEYRING}" + (" check-valid-until=no" if snapshot else "")
+        return f"deb [{options}] {base} {suite} {COMPONENTS}"
+
+    return [
+        line("debian", RELEASE),
+        line("debian", f"{RELEASE}-updates"),
+        line("debian-security", f"{RELEASE}-security"),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """Debian's archive for one architecture; `directory` keeps lists and downloads."""
+
+    architecture: str
+    directory: Path
+    snapshot: str | None = None
+
+    def update(self) -> None:
+        """Fetch the lists. A list that cannot be had is left as it was."""
+        for name in ("state/lists/partial", "cache/archives/partial", "packages"):
+            (self.directory / name).mkdir(parents=True, exist_ok=True)
+        (self.directory / "status").touch()
+        (self.directory / "sources.list").write_text("\n".join(sources(self.snapshot)) + "\n")
+        done = subprocess.run(self._command("apt-get", "update"), check=False, capture_output=True)
+        if done.returncode:
+            print(_last_lines(done.stderr), flush=True)
+            print("image: some of Debian's lists are older than its servers say", flush=True)
+
+    def resolve(self, packages: Sequence[str]) -> list[str]:
+        """All that would be installed for these and the essential packages: NAME=VERSION, sorted.
+
+        Raises BuildError where something is missing.
+        """
+        text = self._ask(
+            "apt-get", "--simulate", "--no-install-recommends", "install", "?essential", *packages
+        )
+        found = re.findall(r"^Inst (\S+) \((\S+) ", text, re.MULTILINE)
+        return sorted(f"{name.partition(':')[0]}={version}" for name, version in found)
+
+    def candidate(self, package: str) -> str:
+        """NAME=VERSION of the package that apt would install."""
+        match = re.search(r"^Version: (.+)$", self._show(package), re.MULTILINE)
+        if match is None:
+            raise BuildError(f"Debian has no package {package} for {self.architecture}")
+        return f"{package}={match[1]}"
+
+    def kernel(self, metapackage: str) -> str:
+        """The kernel's package that the metapackage stands for."""
+        match = re.search(
+            r"^Depends: .*?\b(linux-image-\d[^\s,]+)", self._show(metapackage), re.MULTILINE
+        )
+        if match is None:
+            raise BuildError(f"Debian's {metapackage} names no kernel")
+        return match[1]
+
+    def unpacked(self, package: str) -> tuple[str, Path]:
+        """A package's files, out of the cache or downloaded now: NAME=VERSION and the directory."""
+        known = self.candidate(package)
+        target = self.directory / "packages" / known.replace("/", "_")
+        if not target.is_dir():
+            print(f"image: downloading {known} for {self.architecture}", flush=True)
+            partial = target.with_name(f".{target.name}.{os.getpid()}")
+            partial.mkdir(parents=True)
+            try:
+                self._ask("apt-get", "download", known, cwd=partial)
+                (archive,) = partial.glob("*.deb")
+                subprocess.run(["dpkg-deb", "-x", archive, partial / "root"], check=True)
+                (partial / "root").rename(target)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+        return known, target
+
+    def _show(self, package: str) -> str:
+        return self._ask("apt-cache", "show", "--no-all-versions", package)
+
+    def _ask(self, *command: str, cwd: Path | None = None) -> str:
+        done = subprocess.run(
+            self._command(*command), check=False, capture_output=True, text=True, cwd=cwd
+        )
+        if done.returncode:
+            raise BuildError(f"{' '.join(command[:2])}: {_last_lines(done.stderr.encode())}")
+        return done.stdout
+
+    def _command(self, program: str, *arguments: str) -> list[str]:
+        state = self.directory
+        options = {
+            "APT::Architecture": self.architecture,
+            "APT::Architectures": self.architecture,
+            "APT::Sandbox::User": "root",
+            "Acquire::Retries": "3",
+            "Dir::State": f"{state}/state",
+            "Dir::State::status": f"{state}/status",
+            "Dir::Cache": f"{state}/cache",
+            "Dir::Etc::sourcelist": f"{state}/sources.list",
+            "Dir::Etc::sourceparts": "-",
+        }
+        return [
+            program,
+            "-q",
+            *(f"-o{name}={value}" for name, value in options.items()),
+            *arguments,
+        ]
+
+
+def key_of(*parts: str) -> str:
+    """A short name for a stage that was made of these."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _last_lines(text: bytes) -> str:
+    return "; ".join(text.decode(errors="replace").strip().splitlines()[-3:])

@@ -1,0 +1,155 @@
+"""The root file system, in two stages.
+
+The first is Debian: mmdebstrap installs packages with qemu-user where the architecture is another
+one, which takes minutes. It is kept, and made again only when a package has another version. The
+second puts gadgetip, the kernel's modules, firmware and our files on top, and takes off what a
+board has no use for.
+"""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from board.image.boards import Board, packages_of
+from board.image.debian import COMPONENTS, KEYRING, RELEASE, Archive, key_of, sources
+
+UNWANTED = (
+    *("doc/*", "info/*", "lintian/*", "locale/*", "man/*", "bash-completion/*", "zsh/*", "fish/*"),
+    *("bug/*", "gcc/*", "gdb/*", "pixmaps/*", "polkit-1/*"),
+)
+"""Below /usr/share: nobody sits in front of a board."""
+
+REMOVED = (
+    *(
+        "boot",
+        "media",
+        "srv",
+        "usr/share/perl",
+        "var/cache",
+        "var/lib/apt",
+        "var/log",
+        "var/backups",
+    ),
+    *(
+        "var/lib/dpkg/info",
+        "var/lib/systemd/catalog",
+        "var/lib/dpkg/available",
+        "var/lib/dpkg/lock",
+    ),
+    *("var/lib/dpkg/lock-frontend", "var/lib/dpkg/status-old", "var/lib/dpkg/triggers"),
+    *("etc/ssh/ssh_host_*", "etc/resolv.conf", "etc/hostname", "etc/.pwd.lock", "etc/*-"),
+    *("root/.*", "usr/lib/udev/hwdb.bin", "etc/udev/hwdb.bin", "etc/apt", "usr/lib/apt", "tmp/*"),
+)
+"""What differs with each build, or serves only to install more."""
+
+MADE = ("boot/firmware", "media", "var/cache", "var/log", "var/lib/gadgetip", "var/lib/dpkg")
+
+
+def debian(board: Board, archive: Archive, cache: Path, time: int) -> tuple[Path, list[str]]:
+    """The first stage: a tar archive of the installed packages, and their versions."""
+    names = packages_of(board)
+    versions = archive.resolve(names)
+    key = key_of(board.architecture, str(time), *UNWANTED, *names, *versions)
+    target = cache / f"debian-{board.architecture}-{key}.tar"
+    if target.exists():
+        print(
+            f"image: Debian's {len(versions)} packages, installed before ({target.name})",
+            flush=True,
+        )
+        return target, versions
+    print(f"image: installing {len(versions)} packages for {board.architecture}", flush=True)
+    cache.mkdir(parents=True, exist_ok=True)
+    for old in cache.glob(f"debian-{board.architecture}-*.tar"):
+        old.unlink()
+    partial = target.with_name(f".partial-{os.getpid()}-{target.name}")
+    command = ["mmdebstrap", f"--architectures={board.architecture}", "--variant=essential"]
+    command += [f"--components={COMPONENTS.replace(' ', ',')}", f"--keyring={KEYRING}"]
+    command += [f"--include={','.join(names)}", '--aptopt=APT::Install-Recommends "false"']
+    command += [f"--dpkgopt=path-exclude=/usr/share/{pattern}" for pattern in UNWANTED]
+    command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
+    command += ["--format=tar", RELEASE, str(partial), *sources(archive.snapshot)]
+    try:
+        _run(command, time)
+        partial.rename(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target, versions
+
+
+def complete(
+    debian_tar: Path, package: Path, overlay: Path, units: Path, target: Path, time: int
+) -> None:
+    """The second stage: another tar archive, with gadgetip's package installed.
+
+    `overlay` is a folder of files to put over the root; `units` says which units to enable and
+    mask.
+    """
+    with tempfile.TemporaryDirectory(prefix="gadgetip-image-") as temporary:
+        script = Path(temporary, "inside")
+        script.write_text(_inside(package.name, _lines(units)))
+        script.chmod(0o755)
+        command = ["mmdebstrap", "--variant=custom", "--skip=update,setup,cleanup/apt"]
+        command += [f"--architectures={_architecture(package)}"]
+        command += [
+            f"--setup-hook=tar-in '{debian_tar}' /",
+            f"--customize-hook=copy-in '{package}' /",
+        ]
+        command += [f'--customize-hook={script} "$1" before']
+        command += [f"--customize-hook=sync-in '{overlay}' /"]
+        command += [
+            f'--customize-hook={script} "$1" after',
+            "--format=tar",
+            RELEASE,
+            str(target),
+            "",
+        ]
+        _run(command, time)
+
+
+def _inside(package: str, units: Sequence[tuple[str, str]]) -> str:
+    """The script that changes the root; `units` are ("enable" or "mask", name)."""
+    enabled = " ".join(name for verb, name in units if verb == "enable")
+    masked = "\n".join(
+        f'    ln -sfn /dev/null "$root/etc/systemd/system/{name}"'
+        for verb, name in units
+        if verb == "mask"
+    )
+    return f"""\
+#!/bin/sh
+set -eu
+root=$1
+if [ "$2" = before ]; then
+    chroot "$root" dpkg --install /{package}
+    rm "$root/{package}"
+else
+    systemctl --root="$root" --quiet enable {enabled}
+{masked}
+    chroot "$root" passwd --quiet --lock root || true
+    cd "$root"
+    rm -rf {" ".join(REMOVED)}
+    mkdir -p {" ".join(MADE)}
+    : >etc/machine-id
+    ln -sfn ../run/systemd/resolve/stub-resolv.conf etc/resolv.conf
+fi
+"""
+
+
+def _lines(units: Path) -> list[tuple[str, str]]:
+    found = []
+    for line in units.read_text().splitlines():
+        words = line.partition("#")[0].split()
+        if words:
+            verb, name = words
+            found.append((verb, name))
+    return found
+
+
+def _architecture(package: Path) -> str:
+    return package.stem.rpartition("_")[2]
+
+
+def _run(command: list[str], time: int) -> None:
+    environment = os.environ | {"SOURCE_DATE_EPOCH": str(time), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    subprocess.run(command, check=True, env=environment, stdin=subprocess.DEVNULL)
