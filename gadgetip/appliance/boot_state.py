@@ -1,10 +1,10 @@
-"""What U-Boot and the system tell each other: the boot state on the card, and the kernel's arguments.
+"""What U-Boot and the system tell each other: boot state on the card, arguments to the kernel.
 
-The state is a text as U-Boot's `env export -t` writes it, in one sector, filled with zeros. It is on
-the card twice, between partition table and first partition, outside of any file system: one that
-is written at each boot would be damaged by a power cut in the end. A sector is written whole or not
-at all; the second copy is written once the first is on the card, and read where the first makes no
-sense.
+The state is a text as U-Boot's `env export -t` writes it, in one sector, filled with zeros. It is
+on the card twice, between partition table and first partition, outside of any file system: one
+that is written at each boot would be damaged by a power cut in the end. A sector is written whole
+or not at all; the second copy is written once the first is on the card, and read where the first
+makes no sense.
 
 U-Boot writes it at each boot, and the system once more when it is well: two sectors, twice a boot.
 """

@@ -1,8 +1,8 @@
 """QEMU with Debian's U-Boot and a small card: one boot, from power-on to a kernel that is done.
 
-The virtual clock counts instructions: one is a microsecond. U-Boot waits by looking at the clock, so
-that its two seconds for a key and the script's ten are over in milliseconds, and a boot takes a third
-of a second.
+The virtual clock counts instructions: one is a microsecond. U-Boot waits by looking at the clock,
+so that its two seconds for a key and the script's ten are over in milliseconds, and a boot takes a
+third of a second.
 """
 
 import re
@@ -42,7 +42,8 @@ class Boot:
     @property
     def arguments(self) -> str:
         """The kernel's, of the last slot that was tried."""
-        return re.findall(r"gadgetip: booting slot [AB]: (.*?)\s*$", self.console, re.MULTILINE)[-1]
+        found = re.findall(r"gadgetip: booting slot [AB]: (.*?)\s*$", self.console, re.MULTILINE)
+        return str(found[-1])
 
 
 def boot(card: SmallCard, bits: int) -> Boot:

@@ -1,8 +1,8 @@
 """A small card for the boot script: the layout of an image's, slots that hold next to nothing.
 
-The kernel in a slot is a dozen instructions that write the slot's letter to the serial port and
-switch the machine off, so that a boot of QEMU's U-Boot ends by itself, a second or two after it began,
-and shows which slot's kernel ran, not which was meant to.
+The kernel in a slot is some instructions that write the slot's letter to the serial port and switch
+the machine off. So a boot of QEMU's U-Boot ends by itself, and shows which slot's kernel ran, not
+which was meant to.
 """
 
 import os

@@ -166,7 +166,7 @@ def test_a_persons_own_arguments(card: SmallCard, bits: int, tmp_path: Path) -> 
     for text in (
         b"extra=modules_load=dummy_hcd systemd.log_level=debug\n",
         b"extra=modules_load=dummy_hcd systemd.log_level=debug\r\n",
-        b"# a remark\nbootargs=none\nfdt_addr=1\nextra=modules_load=dummy_hcd systemd.log_level=debug",
+        b"# mine\nbootargs=no\nfdt_addr=1\nextra=modules_load=dummy_hcd systemd.log_level=debug",
     ):
         files = {"boot.scr": script, "extra.txt": text}
         card.insert(small_card.FIRST, first_partition(tmp_path, files))
