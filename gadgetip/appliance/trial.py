@@ -21,9 +21,15 @@ Say = Callable[[str], None]
 class Trial:
     """This boot's."""
 
-    def __init__(self, say: Say, find: Callable[[], Card] = card_here) -> None:
+    def __init__(
+        self,
+        say: Say,
+        find: Callable[[], Card] = card_here,
+        run: Callable[[list[str]], object] = subprocess.call,
+    ) -> None:
         """Find the card; where there is none, or it cannot be read, there is no trial."""
         self._say = say
+        self._run = run
         self._card: Card | None = None
         self._attempts = ATTEMPTS
         self._restarts = 0
@@ -55,12 +61,12 @@ class Trial:
             if self._attempts == 0:
                 self._card = None
 
-    def fail(self, now: float, run: Callable[[list[str]], object] = subprocess.call) -> None:
+    def fail(self, now: float) -> None:
         """End it by a restart; asked again, as often as one likes, it gets rougher in time."""
         if self._card is None or (
             self._restarted is not None and now - self._restarted < PATIENCE_S
         ):
             return
         self._say(f"the system in slot {self._card.running} does not get well: restarting")
-        run(["systemctl", "reboot", *["--force"] * self._restarts])
+        self._run(["systemctl", "reboot", *["--force"] * self._restarts])
         self._restarts, self._restarted = min(2, self._restarts + 1), now

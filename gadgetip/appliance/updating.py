@@ -1,9 +1,9 @@
 """An update in place: an image's system written into the slot that does not run.
 
     1. only the running slot may boot
-    2. the other is written, but for its first piece, which stays zeros: no boot loader finds a file
-       system there
-    3. its first piece is written, all of it is read back from the card and compared
+    2. the other is written, but for its head, which stays zeros: no boot loader finds a file system
+       there
+    3. its head is written, all of it is read back from the card and compared
     4. it is written down what it is, and it is tried first
 
 Each step is on the card before the next begins. A power cut before the last step leaves the running
@@ -26,6 +26,8 @@ from gadgetip.appliance.storage import PIECE, Storage
 from gadgetip.appliance.unpacking import Unpacker
 from gadgetip.errors import GadgetipError
 
+HEAD = 4096
+"""In bytes: an ext4's superblock is in it."""
 SYNCED = 16 * PIECE
 """So much waits in memory at most, of which a board has little."""
 
@@ -52,7 +54,7 @@ def write_update(card: Card, image: Unpacker, manifest: Manifest, progress: Prog
         image.skip_to(manifest.offset)
         _write(partition, image, manifest, progress)
         if not holds(partition, manifest, progress):
-            partition.write(0, bytes(min(PIECE, manifest.size)))
+            partition.write(0, bytes(min(HEAD, manifest.size)))
             partition.sync()
             raise GadgetipError(
                 "the card does not hold what was written to it: it is worn out, or no good. The "
@@ -93,21 +95,23 @@ def prefer_other(card: Card, progress: Progress) -> Manifest:
 
 def _write(partition: Storage, image: Unpacker, manifest: Manifest, progress: Progress) -> None:
     digest = hashlib.sha256()
-    first = image.exactly(min(PIECE, manifest.size))
-    digest.update(first)
-    partition.write(0, bytes(len(first)))
+    head = image.exactly(min(HEAD, manifest.size))
+    digest.update(head)
+    partition.write(0, bytes(len(head)))
     partition.sync()
-    done = len(first)
+    done = waiting = len(head)
     while done < manifest.size:
         piece = image.exactly(min(PIECE, manifest.size - done))
         digest.update(piece)
         partition.write(done, piece)
         done += len(piece)
-        if done % SYNCED == 0:
+        waiting += len(piece)
+        if waiting >= SYNCED:
             partition.sync()
+            waiting = 0
         progress("writing", done, manifest.size)
     if digest.hexdigest() != manifest.sha256:
         raise NotAnImageError("its system is not what its manifest says: it is damaged")
     partition.sync()
-    partition.write(0, first)
+    partition.write(0, head)
     partition.sync()

@@ -1,5 +1,6 @@
 """Small images and a file that plays a card, for the tests of updates."""
 
+import functools
 import hashlib
 import random
 from pathlib import Path
@@ -15,14 +16,15 @@ from gadgetip.appliance.image_manifest import (
 )
 from gadgetip.appliance.slots import Slot, Slots
 
-SLOT_SIZE = 6 << 20
-CONTENT_SIZE = 5 << 20
+SLOT_SIZE = 3 << 20
+CONTENT_SIZE = (5 << 20) // 2
 AT = 1 << 20
 BOARD = "pi-zero-2w"
 OLD = About(BOARD, "0.1.0", "2026-11-30T00:00:00Z")
 NEW = About(BOARD, "0.2.0", "2026-12-24T18:00:00Z")
 
 
+@functools.cache
 def content_of(seed: int, size: int = CONTENT_SIZE) -> bytes:
     """A system: bytes that no other has."""
     return random.Random(seed).randbytes(size)
