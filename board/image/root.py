@@ -8,12 +8,15 @@ board has no use for.
 
 import os
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from board.image.boards import Board, packages_of
 from board.image.debian import COMPONENTS, KEYRING, RELEASE, Archive, key_of, sources
+
+BYTECODE = Path(__file__).with_name("bytecode.py")
 
 UNWANTED = (
     *("doc/*", "info/*", "lintian/*", "locale/*", "man/*", "bash-completion/*", "zsh/*", "fish/*"),
@@ -39,7 +42,7 @@ REMOVED = (
         "var/lib/dpkg/lock",
     ),
     *("var/lib/dpkg/lock-frontend", "var/lib/dpkg/status-old", "var/lib/dpkg/triggers"),
-    *("etc/ssh/ssh_host_*", "etc/resolv.conf", "etc/hostname", "etc/.pwd.lock", "etc/*-"),
+    *("etc/ssh/ssh_host_*", "etc/.resolv.conf*", "etc/.pwd.lock", "etc/*-"),
     *("root/.*", "usr/lib/udev/hwdb.bin", "etc/udev/hwdb.bin", "etc/apt", "usr/lib/apt", "tmp/*"),
 )
 """What differs with each build, or serves only to install more."""
@@ -100,6 +103,7 @@ def complete(
         command += [f"--customize-hook=sync-in '{overlay}' /"]
         command += [
             f'--customize-hook={script} "$1" after',
+            f'--customize-hook={sys.executable} {BYTECODE} "$1"',
             "--format=tar",
             RELEASE,
             str(target),
@@ -126,8 +130,9 @@ if [ "$2" = before ]; then
 else
     systemctl --root="$root" --quiet enable {enabled}
 {masked}
-    chroot "$root" passwd --quiet --lock root || true
     cd "$root"
+    # No password is right, and yet the account is none that sshd takes for locked ("!").
+    sed -i 's/^root:[^:]*:/root:*:/' etc/shadow
     rm -rf {" ".join(REMOVED)}
     mkdir -p {" ".join(MADE)}
     : >etc/machine-id
