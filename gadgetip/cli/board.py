@@ -25,7 +25,7 @@ Examples:
 
 @click.group(epilog=EPILOG)
 def board() -> None:
-    """Set an existing system up as a board, and try it on real hardware."""
+    """Set a system up as a board, try it on real hardware, update an image."""
 
 
 board.add_command(rollback)
