@@ -1,29 +1,26 @@
 """Which of an image's two root file systems boots: the decisions of an update in place.
 
-There is no image yet, and nothing calls this but its tests. An image is to have two slots, A and B.
-An update is written into the one that does not run, which is then tried first, a few times. A boot
-counts one try down before it starts the kernel; a board that has become healthy counts up again. So
-a new system that does not come up, or comes up and never gets well, runs out of tries, and the old
-one boots, whatever the new one does.
+An image has two slots, A and B. An update is written into the one that does not run, which is then
+tried first, a few times. A boot counts one try down before it starts the kernel; a board that has
+become healthy counts up again. So a new system that does not come up, or comes up and never gets
+well, runs out of tries, and the old one boots, whatever the new one does.
 
-Four variables of the boot loader's hold all of it, in a form that a short script of U-Boot's can
-read; `next_boot` is what that script does:
+Three variables of the boot loader's hold all of it, in a form that a short script of U-Boot's can
+read (board/image/boot.cmd); `next_boot` is what that script does:
 
     BOOT_ORDER=B A      the slots, the preferred one first
     BOOT_A_LEFT=3       how often each may still be tried
     BOOT_B_LEFT=2
 """
 
-import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 TRIES = 3
 
 ORDER = "BOOT_ORDER"
-_SUM = re.compile(r"(?P<sum>[0-9a-f]{64}) [ *](?P<name>\S+)")
 
 
 class Slot(StrEnum):
@@ -107,20 +104,3 @@ def parse_slots(variables: Mapping[str, str]) -> Slots | None:
     if preferred is None or not all(re.fullmatch(r"[0-9]", each, re.ASCII) for each in tries):
         return None
     return Slots(preferred, int(tries[0]), int(tries[1]))
-
-
-def sum_for(text: str, name: str) -> str | None:
-    """The SHA-256 of a file in the text that sha256sum(1) writes; None if it is not in there."""
-    for line in text.splitlines():
-        match = _SUM.fullmatch(line)
-        if match is not None and match["name"] == name:
-            return match["sum"]
-    return None
-
-
-def sha256_of(chunks: Iterable[bytes]) -> str:
-    """The SHA-256 of a content that comes in pieces, in hexadecimal."""
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()

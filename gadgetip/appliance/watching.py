@@ -14,6 +14,7 @@ from pathlib import Path
 from gadgetip.appliance.health import Health
 from gadgetip.appliance.lamp import Light, choose_lamp, lamp_writes, light_of
 from gadgetip.appliance.provisioning import PROBLEM_HERE
+from gadgetip.appliance.trial import Trial
 from gadgetip.errors import GadgetipError
 from gadgetip.service.control import ask
 from gadgetip.supervisor.address import SERVICE
@@ -34,9 +35,11 @@ def watch(
     leds: Path = LEDS,
     watchdog: Path = WATCHDOG,
     problem_file: Path = Path(PROBLEM_HERE),
+    trial: Trial | None = None,
 ) -> None:
     """Go on until `wait` returns true; it is given seconds. `say` is told each change of light."""
     lamp, dog = Lamp(leds), Watchdog(watchdog)
+    trial = trial or Trial(say)
     if lamp.name is None:
         say("this board has no lamp that is known here")
     if not dog.open:
@@ -56,6 +59,10 @@ def watch(
             shown = light
         if health.well(now):
             dog.feed()
+        elif trial.open and not dog.open:
+            trial.fail(now)
+        if trial.open and health.settled(now):
+            trial.pass_it()
         if wait(INTERVAL_S):
             break
     dog.close()

@@ -8,6 +8,7 @@ import click
 
 from gadgetip.cli.board_selftest import selftest
 from gadgetip.cli.board_setup import setup
+from gadgetip.cli.board_update import rollback, slots, update
 from gadgetip.cli.output import Output, common_options, safe
 from gadgetip.errors import ExitStatus, GadgetipError, PrerequisiteError
 from gadgetip.supervisor.board_config import IMAGE_FILE
@@ -24,11 +25,14 @@ Examples:
 
 @click.group(epilog=EPILOG)
 def board() -> None:
-    """Set an existing system up as a board, and try it on real hardware."""
+    """Set a system up as a board, try it on real hardware, update an image."""
 
 
+board.add_command(rollback)
 board.add_command(selftest)
 board.add_command(setup)
+board.add_command(slots)
+board.add_command(update)
 
 
 @board.command(hidden=True)

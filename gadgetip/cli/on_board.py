@@ -10,9 +10,11 @@ ssh hands one text to the login shell there. Every argument is quoted for it, an
 without a password; else gadgetip runs as that user, and says so itself if it needs root.
 
 A file that an argument names would be looked for there, where people do not mean it: that is
-refused with a line that says so.
+refused with a line that says so. The image of `board update` is opened here, and becomes the
+standard input of the command there.
 """
 
+import os
 import re
 import shlex
 import signal
@@ -40,6 +42,8 @@ FILE_COMMANDS = {
 PROFILE_READERS = ("profile show", "profile export")
 """Commands that take a name, which is looked up there, or the path of a file."""
 _OUTPUT = re.compile(r"-[vq]*o(?P<short>.*)|--output(?P<long>=.*)?", re.DOTALL)
+IMAGE_WORDS = ("board", "update", "IMAGE")
+"""The words of the one command whose file is sent along."""
 SSH_FAILED = 255
 NOT_FOUND = 127
 
@@ -131,14 +135,41 @@ def ssh_command(destination: str, arguments: Sequence[str], *, terminal: bool) -
     return ["ssh", *quiet, *wish, destination, remote_command(arguments)]
 
 
+def take_image(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The image that `board update` names, if it is a file, and the arguments for there."""
+    rest = list(arguments)
+    words = [index for index, each in enumerate(rest) if each == "-" or not each.startswith("-")]
+    if [rest[index] for index in words[:2]] != ["board", "update"] or len(words) != len(
+        IMAGE_WORDS
+    ):
+        return None, rest
+    image, rest[words[2]] = rest[words[2]], "-"
+    return (None if image == "-" else image), rest
+
+
 def run_on(destination: str, arguments: Sequence[str]) -> int:
     """Run gadgetip there, with this process's standard streams; returns its exit status.
 
     Raises `UsageError` for files, `PrerequisiteError` without ssh here or gadgetip there,
-    `GadgetipError` when ssh failed; it has said why on standard error.
+    `GadgetipError` for an image that cannot be read, and when ssh failed; it has said why on
+    standard error.
     """
     refuse_files(arguments)
-    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    image, arguments = take_image(arguments)
+    if image is None:
+        return _run_ssh(destination, arguments, None)
+    try:
+        file = os.open(image, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise GadgetipError(f"{image}: {error.strerror}") from None
+    try:
+        return _run_ssh(destination, arguments, file)
+    finally:
+        os.close(file)
+
+
+def _run_ssh(destination: str, arguments: Sequence[str], stdin: int | None) -> int:
+    terminal = stdin is None and sys.stdin.isatty() and sys.stdout.isatty()
     command = ssh_command(destination, arguments, terminal=terminal)
     interrupted = False
 
@@ -150,7 +181,7 @@ def run_on(destination: str, arguments: Sequence[str]) -> int:
     before = signal.signal(signal.SIGINT, leave_it_to_ssh)
     try:
         try:
-            process = subprocess.Popen(command)
+            process = subprocess.Popen(command, stdin=stdin)
         except FileNotFoundError:
             raise PrerequisiteError("there is no ssh here: apt install openssh-client") from None
         with process:

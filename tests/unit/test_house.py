@@ -71,8 +71,10 @@ ROOMS: dict[str, frozenset[str]] = {
 """Every room, and what it may import of ours."""
 
 PURE = (
+    "appliance/boot_state.py",
     "appliance/changes.py",
     "appliance/health.py",
+    "appliance/image_manifest.py",
     "appliance/lamp.py",
     "appliance/problem_text.py",
     "appliance/provisioning.py",
@@ -81,6 +83,8 @@ PURE = (
     "appliance/setup_record.py",
     "appliance/slots.py",
     "appliance/striking_out.py",
+    "appliance/unpacking.py",
+    "appliance/update_plan.py",
     "appliance/wifi.py",
     "bench/choosing.py",
     "bench/disk_use.py",

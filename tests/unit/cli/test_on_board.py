@@ -20,6 +20,7 @@ from gadgetip.cli.on_board import (
     run_on,
     ssh_command,
     take_destination,
+    take_image,
 )
 from gadgetip.errors import ExitStatus, GadgetipError, PrerequisiteError, UsageError
 
@@ -246,6 +247,64 @@ def test_files_of_this_machine_are_refused(arguments: list[str]) -> None:
 )
 def test_the_rest_is_not(arguments: list[str]) -> None:
     refuse_files(arguments)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["board", "update", "a.img.xz", "--reboot"], ["-v", "board", "update", "--json", "a.img.xz"]],
+)
+def test_an_image_goes_along(
+    fake: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    words: list[str],
+) -> None:
+    """The file is what the command there reads, with nothing before or after it."""
+    (tmp_path / "a.img.xz").write_bytes(bytes(range(256)) * 999)
+    monkeypatch.chdir(tmp_path)
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    shutil.copy(shutil.which("ssh") or "", programs / "ssh")
+    (programs / "gadgetip").write_text('#!/bin/sh\necho "$*"; cat >"$FAKE/received"\n')
+    (programs / "gadgetip").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    assert run_on("root@board.lan", words) == 0
+    expected = " ".join("-" if word == "a.img.xz" else word for word in words)
+    assert capfd.readouterr().out == f"{expected}\n"
+    assert (fake / "received").read_bytes() == bytes(range(256)) * 999
+    assert " -T " in (fake / "ssh").read_text()
+
+
+def test_an_image_that_is_not_there(gadgetip: Command, fake: Path) -> None:
+    run = gadgetip("--on", "board", "board", "update", "/nowhere/a.img.xz")
+    assert (run.status, run.err) == (
+        ExitStatus.ERROR,
+        "gadgetip: /nowhere/a.img.xz: No such file or directory\n",
+    )
+    assert not (fake / "ssh").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "image", "there"),
+    [
+        (["board", "update", "x"], "x", ["board", "update", "-"]),
+        (
+            ["--json", "board", "update", "--reboot", "./-x"],
+            "./-x",
+            ["--json", "board", "update", "--reboot", "-"],
+        ),
+        (["board", "update", "-"], None, ["board", "update", "-"]),
+        (["board", "update"], None, ["board", "update"]),
+        (["board", "update", "x", "y"], None, ["board", "update", "x", "y"]),
+        (["board", "slots"], None, ["board", "slots"]),
+        (["board", "rollback", "update"], None, ["board", "rollback", "update"]),
+        (["log", "board", "update"], None, ["log", "board", "update"]),
+        ([], None, []),
+    ],
+)
+def test_taking_the_image(arguments: list[str], image: str | None, there: list[str]) -> None:
+    assert take_image(arguments) == (image, there)
 
 
 def test_a_refused_file_is_one_line(gadgetip: Command, fake: Path) -> None:

@@ -1,0 +1,117 @@
+"""The card that this board has booted from: its boot state, and what is in its slots."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gadgetip.appliance.boot_state import (
+    SECTOR,
+    STATE_OFFSETS,
+    Booted,
+    choose_boot_state,
+    format_boot_state,
+    parse_kernel_arguments,
+)
+from gadgetip.appliance.image_manifest import (
+    NOTHING,
+    OFFSET,
+    RECORD_OFFSETS,
+    SIZE,
+    Manifest,
+    format_manifest,
+    slot_content,
+)
+from gadgetip.appliance.slots import Slot, Slots
+from gadgetip.appliance.storage import Storage
+from gadgetip.errors import PrerequisiteError
+
+PARTITIONS = {Slot.A: 2, Slot.B: 3}
+KERNEL_ARGUMENTS = Path("/proc/cmdline")
+BLOCK_DEVICES = Path("/sys/class/block")
+DEVICES = Path("/dev")
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The whole disk, and the partition of each slot; its methods raise `OSError`."""
+
+    disk: Path
+    slots: dict[Slot, Path]
+    running: Slot
+    open: Callable[..., Storage] = field(default=Storage, compare=False)
+
+    def boot_state(self) -> Slots:
+        """Which slot boots next, and how often each may still."""
+        with self.open(self.disk) as disk:
+            return choose_boot_state([disk.read(offset, SECTOR) for offset in STATE_OFFSETS])
+
+    def change_boot_state(self, change: Callable[[Slots], Slots]) -> Slots:
+        """Make of it what `change` says, in both copies, and return it.
+
+        Nothing is written where that is there already, and nobody else changes it in between.
+        """
+        with self.open(self.disk, writing=True) as disk:
+            disk.lock()
+            copies = [disk.read(offset, SECTOR) for offset in STATE_OFFSETS]
+            slots = change(choose_boot_state(copies))
+            sector = format_boot_state(slots)
+            if any(choose_boot_state([copy]) != slots for copy in copies):
+                for offset in STATE_OFFSETS:
+                    disk.write(offset, sector)
+                    disk.sync()
+        return slots
+
+    def content(self, slot: Slot) -> Manifest | None:
+        """What was written into a slot, and may be gone since; None where nothing was."""
+        with self.open(self.disk) as disk:
+            record = disk.read(RECORD_OFFSETS[slot], SIZE)
+            return slot_content(record, disk.read(OFFSET, SIZE), slot)
+
+    def write_content(self, slot: Slot, content: Manifest | None) -> None:
+        """Write down what is in a slot."""
+        record = NOTHING if content is None else format_manifest(content)
+        with self.open(self.disk, writing=True) as disk:
+            disk.write(RECORD_OFFSETS[slot], record)
+            disk.sync()
+
+
+def card_here(
+    *,
+    arguments: Path = KERNEL_ARGUMENTS,
+    block_devices: Path = BLOCK_DEVICES,
+    devices: Path = DEVICES,
+) -> Card:
+    """Find it; raises `PrerequisiteError` where this system was not started from such a card."""
+    booted = parse_kernel_arguments(arguments.read_text())
+    if booted is None:
+        raise PrerequisiteError(
+            "this system was not started by an image's boot script: its kernel was told of no slot"
+        )
+    found = {slot: _partition(block_devices, booted, PARTITIONS[slot]) for slot in Slot}
+    disks = {path.resolve().parent.name for path in found.values()}
+    if len(disks) != 1:
+        raise PrerequisiteError(f"the slots are on several disks ({', '.join(sorted(disks))})")
+    return Card(
+        devices / disks.pop(),
+        {slot: devices / path.name for slot, path in found.items()},
+        booted.slot,
+    )
+
+
+def _partition(block_devices: Path, booted: Booted, number: int) -> Path:
+    """The partition in sysfs, as the initramfs looks for it."""
+    wanted = f"PARTUUID={booted.partuuid(number)}"
+    found = []
+    for path in sorted(block_devices.iterdir()):
+        try:
+            lines = (path / "uevent").read_text().splitlines()
+        except OSError:
+            continue  # it was unplugged
+        if wanted in lines:
+            found.append(path)
+    if len(found) != 1:
+        raise PrerequisiteError(
+            f"{len(found)} partitions are called {booted.partuuid(number)}"
+            + (f" ({', '.join(path.name for path in found)}): take one out" if found else "")
+        )
+    return found[0]
