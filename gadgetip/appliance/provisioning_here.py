@@ -1,5 +1,6 @@
 """Provisioning this machine: what is there is read, what was decided is done."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def provision_here(root: Path = ROOT, places: Places | None = None) -> Provision
     """Take over gadgetip.toml; `root` is where the system is."""
     places = places or Places()
     decided = provision(gather(root, places), places)
-    return Provisioned(decided, apply_changes(decided.changes, root))
+    return Provisioned(decided, apply_changes(decided.changes, root, read_only=(places.boot,)))
 
 
 def gather(root: Path, places: Places) -> Present:
@@ -32,7 +33,18 @@ def gather(root: Path, places: Places) -> Present:
         kept=_read(below(root, places.kept_config)),
         key=None if key is None else parse_key(key),
         zones=_Zones(below(root, ZONES)),
+        # A directory that stands for a root has no partitions.
+        lasting=root != ROOT or _lasts(Path(places.partition)),
+        interrupted=below(root, places.mark).exists(),
     )
+
+
+def _lasts(partition: Path) -> bool:
+    """Whether it is mounted, and can be written."""
+    try:
+        return partition.is_mount() and not os.statvfs(partition).f_flag & os.ST_RDONLY
+    except OSError:
+        return False
 
 
 class _Zones:
