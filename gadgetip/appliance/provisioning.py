@@ -141,12 +141,13 @@ def provision(present: Present, places: Places | None = None) -> Provisioning:
     earlier = _is_right(present.kept) and not _lacks_key(present.kept, present.key)
     problems = _problems(present, earlier=earlier)
     earlier &= bool(problems)
-    changes: list[Change] = []
+    changes: list[Change] = [] if mended is None else [mended]
+    if present.interrupted and present.config is not None:
+        changes.append(RemoveFile(places.mark))
     to_do: list[str] = []
     if not problems:
         assert present.config is not None
         to_do = _to_do(present.config, present.key)
-        changes += [mended, RemoveFile(places.mark)] if mended is not None else []
         changes += _take_over(present.config, present, places)
     elif earlier:
         assert present.kept is not None
