@@ -11,7 +11,7 @@ KERNEL_PACKAGE ?=
 IMAGE_KEEP ?=
 BUILDER := $(BIN)/python -m board.image
 
-.PHONY: image image-twice
+.PHONY: image image-twice test-boot-script
 image: setup  ## The image of a board, in build/image (BOARD=pi-zero-2w, pi-zero-w, beaglebone-black)
 	@$(MAKE) packages PACKAGES="$(IMAGE_PACKAGES)"
 	@$(MAKE) deb DEB_ARCH=$$($(BUILDER) $(BOARD) --architecture)
@@ -30,3 +30,9 @@ image-twice: image  ## The image twice, from nothing the second time, and whethe
 		{ echo "image: Debian's archive has changed in between: once more, please"; exit 1; }
 	@cd $(AGAIN) && sha256sum gadgetip-$(BOARD).img.xz && cmp gadgetip-$(BOARD).img.xz ../image/gadgetip-$(BOARD).img.xz
 	@cd $(AGAIN) && sha256sum --check gadgetip-$(BOARD).img.xz.sha256
+
+# Every state of an update in U-Boot itself: some two hundred boots of a third of a second each.
+BOOT_SCRIPT_PACKAGES := qemu-system-arm u-boot-tools dosfstools e2fsprogs mtools
+test-boot-script: setup  ## The images' boot script in QEMU with Debian's U-Boot, 64 and 32 bits
+	@$(MAKE) packages PACKAGES="$(BOOT_SCRIPT_PACKAGES)"
+	$(BIN)/python -m pytest -p no:cacheprovider tests/image/test_boot_script.py

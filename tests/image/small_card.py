@@ -1,10 +1,12 @@
 """A small card for the boot script: the layout of an image's, slots that hold next to nothing.
 
-The kernel in a slot is a dozen instructions that write the slot's letter to the serial port and
-switch the machine off, so that a boot of QEMU's U-Boot ends by itself, a second or two after it began,
-and shows which slot's kernel ran, not which was meant to.
+The kernel in a slot is some instructions that write the slot's letter to the serial port and switch
+the machine off. So a boot of QEMU's U-Boot ends by itself, and shows which slot's kernel ran, not
+which was meant to.
 """
 
+import os
+import shutil
 import struct
 import subprocess
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from pathlib import Path
 MIB = 1 << 20
 SECTOR = 512
 DISK = 0x67697030
-STATE_COPIES = (64 * SECTOR, 72 * SECTOR)
+STATE_COPIES = (64 * SECTOR, 72 * SECTOR)  # a second opinion, not the code's own constant
 FIRST = (4 * MIB, 8 * MIB)
 SLOTS = {"A": (12 * MIB, 4 * MIB), "B": (16 * MIB, 4 * MIB)}
 SIZE = 20 * MIB
@@ -59,8 +61,13 @@ def make(directory: Path, script: bytes, bits: int) -> SmallCard:
     card = SmallCard(path)
     card.insert(FIRST, first_partition(directory, {"boot.scr": script}))
     for letter, where in SLOTS.items():
-        card.insert(where, slot(directory, kernel(letter, bits)))
+        card.insert(where, slot(directory, system(letter, bits)))
     return card
+
+
+def system(letter: str, bits: int) -> dict[str, bytes]:
+    """What U-Boot needs in a slot."""
+    return {"vmlinuz": kernel(letter, bits), "initrd.img": b"an initramfs"}
 
 
 def first_partition(directory: Path, files: dict[str, bytes]) -> Path:
@@ -74,14 +81,13 @@ def first_partition(directory: Path, files: dict[str, bytes]) -> Path:
     return path
 
 
-def slot(directory: Path, vmlinuz: bytes | None, initrd: bytes | None = b"an initramfs") -> Path:
-    """A slot's file system, without a journal, as an image's; None leaves a file out."""
+def slot(directory: Path, files: dict[str, bytes]) -> Path:
+    """A slot's file system, without a journal, as an image's."""
     root = directory / "root"
-    root.mkdir(exist_ok=True)
-    for name, content in (("vmlinuz", vmlinuz), ("initrd.img", initrd)):
-        (root / name).unlink(missing_ok=True)
-        if content is not None:
-            (root / name).write_bytes(content)
+    shutil.rmtree(root, ignore_errors=True)
+    (root / "dtb").mkdir(parents=True)
+    for name, content in files.items():
+        (root / name).write_bytes(content)
     path = directory / "slot"
     path.unlink(missing_ok=True)
     size = SLOTS["A"][1] // 1024
@@ -136,8 +142,6 @@ def _partition_table() -> bytes:
 
 
 def _read(descriptor: int, offset: int) -> bytes:
-    import os
-
     return os.pread(descriptor, SECTOR, offset)
 
 
