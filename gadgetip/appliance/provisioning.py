@@ -138,9 +138,8 @@ def provision(present: Present, places: Places | None = None) -> Provisioning:
     mended = _mended(present, places)
     if mended is not None:
         present = replace(present, config=present.kept)
-    earlier = _is_right(present.kept) and not _lacks_key(present.kept, present.key)
-    problems = _problems(present, earlier=earlier)
-    earlier &= bool(problems)
+    problems = _problems(present)
+    earlier = bool(problems) and _can_go_on(present)
     changes: list[Change] = [] if mended is None else [mended]
     if present.interrupted and present.config is not None:
         changes.append(RemoveFile(places.mark))
@@ -167,8 +166,13 @@ def _mended(present: Present, places: Places) -> Overwrite | None:
     return mend(places.card_config, present.config, present.kept)
 
 
-def _problems(present: Present, *, earlier: bool) -> tuple[str, ...]:
-    """Why the card's configuration is refused; `earlier` says whether another one can go on."""
+def _can_go_on(present: Present) -> bool:
+    """Whether the last configuration that was right can be used."""
+    return _is_right(present.kept) and not _lacks_key(present.kept, present.key)
+
+
+def _problems(present: Present) -> tuple[str, ...]:
+    """Why the card's configuration is refused."""
     if present.config is None:
         return (f"There is no {CONFIG_NAME} here, or it cannot be read.",)
     problems = problems_of(present.config)
@@ -182,7 +186,7 @@ def _problems(present: Present, *, earlier: bool) -> tuple[str, ...]:
             'they are called as "Europe/Berlin" is'
         )
     if board.wifi is not None:
-        if earlier and _lacks_key(present.config, present.key):
+        if _lacks_key(present.config, present.key) and _can_go_on(present):
             found.append(
                 f'[board.wifi] psk is "{MOVED}", but this board has no key of the network '
                 f'"{board.wifi.ssid}": write its passphrase there again'
