@@ -6,6 +6,7 @@ change of the file is a restart away. What lasts lies on a partition of its own:
     gadgetip.toml   the last one that was right, which goes on while the card's is wrong
     wifi-key.json   the key of the wireless network, once its passphrase was taken off the card
     striking-out    is there while the passphrase is being written over
+    made.tar        what was made of the file, for the next boot (`remembering`), and its sums
 
 The key is on the disk before the passphrase is written over: a power cut between the two costs
 nothing, and one in the middle of writing over is mended at the next boot.
@@ -88,6 +89,16 @@ class Places:
         return f"{self.state}/{KEY_NAME}"
 
     @property
+    def made(self) -> str:
+        """What was made of the configuration, as an archive."""
+        return f"{self.state}/made.tar"
+
+    @property
+    def sums(self) -> str:
+        """What says of which configuration, by which image."""
+        return f"{self.state}/made.sha256"
+
+    @property
     def mark(self) -> str:
         """What says that the card's file may be half changed."""
         return f"{self.state}/{MARK_NAME}"
@@ -114,12 +125,15 @@ class Present:
 class Provisioning:
     """What to do, in this order; why the file was refused; and the whole text for its owner.
 
-    There may be something to say about a file that is taken over.
+    There may be something to say about a file that is taken over. `made` are those of the changes
+    that the next boot can make again as long as all is as it is; `card` is what the file is now.
     """
 
     changes: tuple[Change, ...]
     problems: tuple[str, ...]
     page: str
+    made: tuple[Change, ...] = ()
+    card: bytes = b""
 
 
 NO_ATTACHMENT = (
@@ -144,10 +158,13 @@ def provision(present: Present, places: Places | None = None) -> Provisioning:
     if present.interrupted and present.config is not None:
         changes.append(RemoveFile(places.mark))
     to_do: list[str] = []
+    made: list[Change] = []
+    card = present.config or b""
     if not problems:
-        assert present.config is not None
-        to_do = _to_do(present.config, present.key)
-        changes += _take_over(present.config, present, places)
+        to_do = _to_do(card, present.key)
+        keeping, card, key = _take_over(card, present, places)
+        made = _make_so(card, key)
+        changes += keeping + made
     elif earlier:
         assert present.kept is not None
         changes += _make_so(present.kept, present.key)
@@ -156,7 +173,9 @@ def provision(present: Present, places: Places | None = None) -> Provisioning:
         to_do.append(NOT_LASTING)
     page = problem_page(problems, earlier=earlier) or note_page(to_do)
     changes += _tell(page, places, fault=fault)
-    return Provisioning(tuple(changes), problems, page)
+    if page:
+        made = []  # the next boot has to say it again
+    return Provisioning(tuple(changes), problems, page, tuple(made), card)
 
 
 def _mended(present: Present, places: Places) -> Overwrite | None:
@@ -210,8 +229,10 @@ def _to_do(config: bytes, key: WifiKey | None) -> list[str]:
     return found
 
 
-def _take_over(config: bytes, present: Present, places: Places) -> list[Change]:
-    """Make the card's configuration the one that goes on."""
+def _take_over(
+    config: bytes, present: Present, places: Places
+) -> tuple[list[Change], bytes, WifiKey | None]:
+    """Keep the card's configuration; what it is without its passphrase, and the network's key."""
     wifi = _board(config).wifi
     edit = None
     key = present.key
@@ -229,7 +250,7 @@ def _take_over(config: bytes, present: Present, places: Places) -> list[Change]:
         changes.append(WriteFile(places.kept_config, kept, 0o600, 0o700))
         if edit is not None:
             changes += [WriteFile(places.mark, b""), edit, RemoveFile(places.mark)]
-    return changes + _make_so(kept, key)
+    return changes, kept, key
 
 
 def _make_so(config: bytes, key: WifiKey | None) -> list[Change]:
