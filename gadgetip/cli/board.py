@@ -1,17 +1,17 @@
 """`gadgetip board`: a board as an appliance."""
 
-import signal
-import threading
-from types import FrameType
-
 import click
 
+<<<<<<< HEAD
 from gadgetip.cli.board_selftest import selftest
 from gadgetip.cli.board_setup import setup
 from gadgetip.cli.board_update import rollback, slots, update
 from gadgetip.cli.output import Output, common_options, safe
 from gadgetip.errors import ExitStatus, GadgetipError, PrerequisiteError
 from gadgetip.supervisor.board_config import IMAGE_FILE
+=======
+from gadgetip.cli.command_table import CommandTable
+>>>>>>> ap7
 
 EPILOG = """\b
 docs/board.md leads from a box with a board to a device that the host sees.
@@ -22,9 +22,18 @@ Examples:
   sudo gadgetip board selftest
 """
 
+COMMANDS = {
+    "provision": "gadgetip.cli.board_provision:provision",
+    "selftest": "gadgetip.cli.board_selftest:selftest",
+    "setup": "gadgetip.cli.board_setup:setup",
+    "watch": "gadgetip.cli.board_watch:watch",
+}
+"""Every command of the group, by name: where it lives."""
 
-@click.group(epilog=EPILOG)
+
+@click.group(cls=CommandTable, places=COMMANDS, epilog=EPILOG)
 def board() -> None:
+<<<<<<< HEAD
     """Set a system up as a board, try it on real hardware, update an image."""
 
 
@@ -79,3 +88,6 @@ def _need_image(command: str) -> None:
         raise PrerequisiteError(
             f"`board {command}` is for images, and this is none: {IMAGE_FILE} is not there"
         )
+=======
+    """Set an existing system up as a board, and try it on real hardware."""
+>>>>>>> ap7
