@@ -7,6 +7,7 @@ desk.cut()
 """
 
 import contextlib
+import shlex
 import shutil
 import tempfile
 from pathlib import Path
@@ -148,6 +149,10 @@ class Desk:
                 raise AssertionError(f"{error}\n{self.console.tail(60)}") from error
             self._ask = asked
         return self._ask
+
+    def log_in_for(self, command: str) -> str:
+        """A line for the server's shell that runs a command on the board, in a login of its own."""
+        return shlex.join(["ssh", *asking.OPTIONS, "-i", asking.KEY, asking.LOGIN, command])
 
     def log_out(self) -> None:
         """The board is gone, or about to go: another boot is another connection."""
