@@ -66,6 +66,10 @@ class Asking:
         """The ssh command for it, in the server."""
         return ["ssh", *OPTIONS, "-S", self._socket, LOGIN, command]
 
+    def line(self, command: str) -> str:
+        """The same for the server's shell, which may redirect it."""
+        return shlex.join(self.words(command))
+
     def close(self) -> None:
         """Forget a board that may have no power any more."""
         self._server.run("ssh", *OPTIONS, "-S", self._socket, "-O", "exit", LOGIN)

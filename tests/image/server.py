@@ -164,13 +164,6 @@ class Server:
         """What the service said."""
         return self.sh(f"cat {RUN}/serve.log")
 
-    def wait_until_leased(self, limit_s: float) -> None:
-        """Return when the board has its address."""
-        self.sh(
-            f"until ping -c 1 -W 1 {BOARD_ADDRESS} >/dev/null 2>&1; do sleep 0.5; done",
-            limit_s=limit_s,
-        )
-
     def press(self, key: str) -> None:
         """Press a key of the keyboard, and let go."""
         with Monitor(self.machine.monitor) as monitor:

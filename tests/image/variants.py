@@ -15,7 +15,7 @@ import json
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from board.image import file_systems as fs
@@ -30,37 +30,39 @@ MUTE = b"[Service]\nType=simple\nWatchdogSec=0\nExecStart=\nExecStart=/usr/bin/s
 
 def newer(image: Card, path: Path) -> Card:
     """A newer image."""
-    return _variant(image, path, VERSION, lambda name: True, {})
+    return _variant(image, path, VERSION, {})
 
 
 def mute(image: Card, path: Path) -> Card:
     """One whose supervisor never answers."""
-    return _variant(image, path, "99.2", lambda name: True, {DROP_IN: MUTE})
+    return _variant(image, path, "99.2", {DROP_IN: MUTE})
 
 
 def no_init(image: Card, path: Path) -> Card:
-    """One whose root has no first process."""
-    inits = {"usr/sbin/init", "sbin/init", "usr/bin/init"}
-    return _variant(image, path, "99.3", lambda name: name not in inits, {})
+    """One whose root has no first process, nor anything else but folders to mount things on."""
+    work = fs.fresh(path.with_suffix(".work"))
+    slot = _unpack_slot(image, work)
+    empty = fs.fresh(work / "empty")
+    for name in ("dev", "etc", "media", "proc", "run", "sys"):
+        (empty / name).mkdir()
+    root = work / "root.tar"
+    with tarfile.open(root, "w") as target:
+        target.add(empty, ".")
+    _squash(slot, root)
+    return _pack(image, path, "99.3", slot, work)
 
 
 def no_kernel(image: Card, path: Path) -> Card:
     """One whose kernel is noise."""
     work = fs.fresh(path.with_suffix(".work"))
-    slot = _unpack_slot(image, work)
-    size = (slot / "vmlinuz").stat().st_size
-    (slot / "vmlinuz").write_bytes(b"not a kernel" * (size // 12))
+    slot = fs.fresh(work / "slot")
+    for name in ("vmlinuz", "initrd.img", "root.squashfs"):
+        (slot / name).write_bytes(b"neither this nor that\n" * 100_000)
     return _pack(image, path, "99.4", slot, work)
 
 
-def _variant(
-    image: Card,
-    path: Path,
-    version: str,
-    kept: Callable[[str], bool],
-    added: dict[str, bytes],
-) -> Card:
-    """An image whose root says this version, has these files more, and only those that are kept."""
+def _variant(image: Card, path: Path, version: str, added: dict[str, bytes]) -> Card:
+    """An image whose root says this version, and has these files in place of its own or more."""
     work = fs.fresh(path.with_suffix(".work"))
     slot = _unpack_slot(image, work)
     root = work / "root.tar"
@@ -77,20 +79,25 @@ def _variant(
         ):
             for member in source:
                 name = member.name.removeprefix("./").strip("/")
-                if name in added or not kept(name):
+                if name in added:
                     continue
                 content = source.extractfile(member) if member.isreg() else None
                 target.addfile(member, content)
             _add(target, added.items())
     assert unpacking.returncode == 0
-    (slot / "root.squashfs").unlink()
+    _squash(slot, root)
+    return _pack(image, path, version, slot, work)
+
+
+def _squash(slot: Path, root: Path) -> None:
+    target = slot / "root.squashfs"
+    target.unlink()
     with root.open("rb") as tar:
-        command = ["mksquashfs", "-", str(slot / "root.squashfs"), "-tar", "-quiet", "-no-progress"]
+        command = ["mksquashfs", "-", str(target), "-tar", "-quiet", "-no-progress"]
         command += ["-comp", "zstd", "-Xcompression-level", "3", "-b", "256K", "-no-xattrs"]
         command += ["-default-mode", "0755", "-default-uid", "0", "-default-gid", "0"]
         subprocess.run(command, check=True, stdin=tar, stdout=subprocess.DEVNULL)
     root.unlink()
-    return _pack(image, path, version, slot, work)
 
 
 def _add(target: tarfile.TarFile, files: Iterable[tuple[str, bytes]]) -> None:
