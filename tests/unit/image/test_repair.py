@@ -32,7 +32,7 @@ def state(tmp_path: Path) -> Path:
     device = tmp_path / "state.ext4"
     with device.open("wb") as file:
         file.truncate(SIZE)
-    command = ["mkfs.ext4", "-q", "-b", str(BLOCK), "-d", source, device]
+    command = ["mkfs.ext4", "-q", "-b", str(BLOCK), "-d", str(source), str(device)]
     subprocess.run(command, check=True, capture_output=True)
     return device
 
@@ -45,12 +45,12 @@ def overwrite(device: Path, offset: int, data: bytes) -> None:
 
 def kept(device: Path) -> bytes:
     """What is in the file; b"" if it is not there."""
-    command = ["debugfs", "-R", "cat /stopped.json", device]
+    command = ["debugfs", "-R", "cat /stopped.json", str(device)]
     return subprocess.run(command, check=True, capture_output=True).stdout
 
 
 def is_whole(device: Path) -> bool:
-    command = ["e2fsck", "-f", "-n", device]
+    command = ["e2fsck", "-f", "-n", str(device)]
     return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
@@ -99,7 +99,7 @@ def test_what_gives_no_answer_is_left_alone(tmp_path: Path) -> None:
 @needs_fat
 def test_a_boot_partition_is_cleaned_and_goes_on_in_any_case(tmp_path: Path) -> None:
     device = tmp_path / "boot.fat"
-    command = ["mkfs.fat", "-C", "-F", "32", device, str(64 << 10)]
+    command = ["mkfs.fat", "-C", "-F", "32", str(device), str(64 << 10)]
     subprocess.run(command, check=True, capture_output=True)
     clean = device.read_bytes()
     assert repair("repair-boot", device) == (0, "")
