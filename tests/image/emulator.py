@@ -3,18 +3,22 @@
 A power cut is SIGKILL to QEMU. What the image's kernel has handed to its disk is on the card then,
 in the order in which it was handed over; what it has not is gone. A real card loses more: what lies
 in its own cache, which no emulator has.
+
+The board's clock counts instructions, 500 million a second, and goes with this computer's only
+while it waits. So what a board does within a time of its own does not depend on what this computer
+does besides; its seconds are at most as many as ours. `GADGETIP_ICOUNT=no` lets it run freely.
 """
 
+import os
 import signal
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.image.uboot import firmware
-
 from tests.image.card import Card
 from tests.image.console import Console
+from tests.image.uboot import firmware
 from tests.machine.monitor import Monitor
 
 MAC = "52:54:00:67:69:70"
@@ -50,6 +54,11 @@ MODELS = {
 }
 
 
+def clock() -> list[str]:
+    """2^1 ns an instruction."""
+    return [] if os.environ.get("GADGETIP_ICOUNT") == "no" else ["-icount", "shift=1"]
+
+
 class Board:
     """A board with a card in it, from power-on to `cut`."""
 
@@ -59,7 +68,7 @@ class Board:
         self.card = card
         self._monitor = sockets / "board.qmp"
         self._monitor.unlink(missing_ok=True)
-        command = [*model.words, "-nographic", "-nodefaults", "-serial", "stdio"]
+        command = [*model.words, *clock(), "-nographic", "-nodefaults", "-serial", "stdio"]
         command += ["-qmp", f"unix:{self._monitor},server=on,wait=off"]
         command += ["-drive", f"if=none,id=card,format=raw,cache=writeback,file={card.path}"]
         command += ["-device", "virtio-blk-pci,drive=card"]
