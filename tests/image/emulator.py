@@ -11,10 +11,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.image.uboot import firmware
-
 from tests.image.card import Card
 from tests.image.console import Console
+from tests.image.uboot import firmware
 from tests.machine.monitor import Monitor
 
 MAC = "52:54:00:67:69:70"

@@ -10,9 +10,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.image.uboot import firmware
-
 from tests.image.small_card import SmallCard
+from tests.image.uboot import firmware
 
 LIMIT_S = 120
 COMMANDS = {
