@@ -6,7 +6,6 @@ as a unit there. Its second serial port says what happened.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ INSIDE = Path(__file__).with_name("inside.py")
 LIMIT = 1500.0  # seconds, from the start of QEMU to the power-off
 STICK_BLOCKS = 1024  # of 4096 bytes, as inside.py wants them
 SIZE = "4G"  # of the root, sparse
+UNIT_NAME = "packages-proof.service"
 UNIT = """\
 [Unit]
 Description=The packages' proof
@@ -58,10 +58,13 @@ def prove(name: str, chroot: Chroot, release: str, directory: Path) -> None:
 
 def make_image(chroot: Chroot, release: str, directory: Path) -> Path:
     """The root's filesystem; kernel and initramfs are put beside it."""
-    shutil.copy(INSIDE, chroot.directory / "upper/root/inside.py")
-    unit = chroot.directory / "upper/etc/systemd/system/packages-proof.service"
-    unit.write_text(UNIT)
-    chroot.run("cp /mnt/higher.deb /root/; systemctl enable packages-proof.service")
+    chroot.beside(
+        'cp "$1" "$copy/root/root/"; echo "$2" >"$copy/root/etc/systemd/system/$3"',
+        str(INSIDE),
+        UNIT,
+        UNIT_NAME,
+    )
+    chroot.run("cp /mnt/higher.deb /root/; systemctl enable " + UNIT_NAME)
     image = directory / "root.img"
     image.unlink(missing_ok=True)
     chroot.beside(
