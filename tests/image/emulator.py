@@ -43,7 +43,7 @@ class Model:
 MODELS = {
     "pi-zero-2w": Model(
         "qemu-system-aarch64",
-        ("-M", "virt", "-cpu", "cortex-a53", "-smp", "2", "-m", "512M"),
+        ("-M", "virt", "-cpu", "cortex-a53", "-smp", "1", "-m", "512M"),
         "qemu_arm64",
     ),
     "beaglebone-black": Model(
