@@ -40,6 +40,12 @@ ENDURANCE_LIMIT ?= 5400
 USBTEST_LIMIT ?= 10800
 USBTEST_ITERATIONS ?= 1000
 MEMORY ?= 3G
+
+# KERNEL=6.1 boots Debian's newest of that series, where apt knows one, instead of the bench's own.
+KERNEL ?=
+ifneq ($(KERNEL),)
+export GADGETIP_KERNEL := $(KERNEL)
+endif
 FUZZ_SECONDS ?= 3600
 FUZZ_QUICK_SECONDS ?= 60
 FUZZ_JOBS ?= 1

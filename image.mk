@@ -36,3 +36,21 @@ BOOT_SCRIPT_PACKAGES := qemu-system-arm u-boot-tools dosfstools e2fsprogs mtools
 test-boot-script: setup  ## The images' boot script in QEMU with Debian's U-Boot, 64 and 32 bits
 	@$(MAKE) packages PACKAGES="$(BOOT_SCRIPT_PACKAGES)"
 	$(BIN)/python -m pytest -p no:cacheprovider tests/image/test_boot_script.py
+
+# The image itself, booted; each module of tests goes on with the card that the one before left. Twelve
+# boots and more: an hour without KVM on two cores.
+IMAGE_TEST_PACKAGES := qemu-system-arm openssh-client mtools dosfstools e2fsprogs squashfs-tools \
+	squashfs-tools-ng xz-utils debian-archive-keyring
+IMAGE_TESTS := $(addprefix tests/image/test_,$(addsuffix .py,first_boot power_cut config_file update))
+CUTS ?= 20
+SEED ?=
+.PHONY: test-image power-cuts
+test-image: setup kernel  ## Boot the image of a board (BOARD=) in emulation, update it, cut its power
+	@$(MAKE) packages PACKAGES="$(IMAGE_TEST_PACKAGES)"
+	GADGETIP_BOARD=$(BOARD) $(BIN)/python -m pytest -p no:cacheprovider --durations=0 \
+		--junitxml=build/test-image/$(BOARD)/report.xml $(IMAGE_TESTS)
+
+power-cuts: setup kernel  ## Cut the power of an emulated board CUTS=20 times while it boots and runs
+	@$(MAKE) packages PACKAGES="$(IMAGE_TEST_PACKAGES)"
+	GADGETIP_BOARD=$(BOARD) $(BIN)/python -m tests.image.power_cuts --cuts $(CUTS) \
+		$(if $(SEED),--seed $(SEED))

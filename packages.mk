@@ -10,7 +10,7 @@ DEB_PACKAGES := dpkg-dev debhelper dh-dkms dh-python lintian libaio1 libpython3-
 DEB_CROSS := $(filter-out $(shell dpkg --print-architecture),$(DEB_ARCH))
 comma := ,
 
-.PHONY: man completions deb
+.PHONY: man completions deb test-packages
 
 man: setup  ## The manual pages, made from the commands, in build/man
 	@rm -rf $(MANUAL)
@@ -60,3 +60,13 @@ deb: setup $(if $(DEB_CROSS),$(DEB_HEADERS)/stamp)  ## Debian packages, in build
 		$(DEB_BUILD)/*.changes
 	@cp -p $(DEB_BUILD)/*.deb $(DEB)/
 	@ls -s --block-size=KiB $(DEB)/*.deb
+
+# ARCHES: whose packages; TARGETS: which systems, as SUITE, ARCH or SUITE-ARCH; both are all that
+# there are, if left out. The emulators and mmdebstrap are needed only here, and root.
+ARCHES ?= $(shell dpkg --print-architecture) arm64 armel armhf
+TARGETS ?= $(ARCHES)
+test-packages: PACKAGES += mmdebstrap qemu-user-static binfmt-support gcc-arm-linux-gnueabihf \
+	libc6-dev-armhf-cross
+test-packages: setup kernel  ## Install, run, upgrade, purge the packages on Debian 12 and 13: not in CI
+	@for arch in $(ARCHES); do $(MAKE) deb DEB_ARCH=$$arch || exit; done
+	@$(SUDO) env HOME="$$HOME" $(BIN)/python -m tests.packages $(TARGETS)

@@ -56,7 +56,7 @@ def build(board: Board, inputs: Inputs, target: Path) -> Path:
         kernel_version, kernel = archive.unpacked(inputs.kernel or archive.kernel(board.kernel))
         busybox_version, busybox = archive.unpacked("busybox-static")
     with _step("Debian"):
-        debian_tar, versions = root.debian(board, archive, inputs.cache, inputs.epoch)
+        debian_tar, versions = root.debian(board, archive, inputs.cache)
     with _step("what goes over it"):
         overlay = fs.fresh(work / "overlay")
         modules = _modules(kernel, overlay)

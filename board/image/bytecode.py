@@ -1,9 +1,9 @@
 """Python's compiled modules, so that an image's Python takes them as they are.
 
-Whoever compiles a module notes its source's time or sum in it (PEP 552), and each start of a
-program compares: with the time, which a reproducible build has changed, so that all is compiled anew
-at each boot; or with the sum, for which every source is read. In an image the two never part. So
-each compiled module is marked as one that nothing needs to be compared with.
+Whoever compiles a module notes its source's time or sum in it (PEP 552), and each start compares:
+with the time, which a reproducible build has changed, so that all is compiled anew at each boot; or
+with the sum, for which every source is read. In an image the two never part. So each compiled
+module is marked as one that nothing needs to be compared with.
 
 Run as a program in an image's root: `python3 bytecode.py DIRECTORY`.
 """

@@ -83,7 +83,8 @@ def fat32(target: Path, folder: Path, size: int, name: str, time: int) -> None:
 def squashfs(target: Path, tar: Path, time: int) -> None:
     """A squashfs of a tar archive."""
     target.unlink(missing_ok=True)
-    environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
+    # The root directory is not in the archive: its time is now, or this one.
+    environment = os.environ | {"SOURCE_DATE_EPOCH": str(time)}
     with tar.open("rb") as source:
         command = [
             "mksquashfs",
@@ -95,8 +96,7 @@ def squashfs(target: Path, tar: Path, time: int) -> None:
             "-reproducible",
         ]
         command += ["-comp", "zstd", "-Xcompression-level", "19", "-b", "256K"]
-        command += ["-mkfs-time", str(time), "-no-exports", "-no-xattrs", "-exit-on-error"]
-        command += ["-default-mode", "0755", "-default-uid", "0", "-default-gid", "0"]
+        command += ["-root-mode", "0755", "-no-exports", "-no-xattrs", "-exit-on-error"]
         subprocess.run(
             command, check=True, stdin=source, env=environment, stdout=subprocess.DEVNULL
         )

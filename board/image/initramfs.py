@@ -12,8 +12,8 @@ from board.image.boards import Board
 
 SCRIPT = Path(__file__).with_name("init")
 APPLETS = (
-    *("cat", "cut", "echo", "grep", "insmod", "md5sum", "mkdir", "mount", "reboot", "sh", "sleep"),
-    *("switch_root", "umount"),
+    *("cat", "cut", "dd", "echo", "grep", "insmod", "md5sum", "mkdir", "mount", "od", "readlink"),
+    *("reboot", "sh", "sleep", "switch_root", "tr", "umount"),
 )
 MOUNT_POINTS = ("dev", "lower", "proc", "root", "slot", "sys", "upper")
 

@@ -43,18 +43,21 @@ REMOVED = (
     ),
     *("var/lib/dpkg/lock-frontend", "var/lib/dpkg/status-old", "var/lib/dpkg/triggers"),
     *("etc/ssh/ssh_host_*", "etc/.resolv.conf*", "etc/.pwd.lock", "etc/*-"),
-    *("root/.*", "usr/lib/udev/hwdb.bin", "etc/udev/hwdb.bin", "etc/apt", "usr/lib/apt", "tmp/*"),
+    *("root/.[!.]*", "usr/lib/udev/hwdb.bin", "etc/udev/hwdb.bin", "tmp/*"),
 )
 """What differs with each build, or serves only to install more."""
+
+DEBIAN_TIME = 1754697600
+"""The first stage's time, the day of trixie's release: our own changes must not make it anew."""
 
 MADE = ("boot/firmware", "media", "var/cache", "var/log", "var/lib/gadgetip", "var/lib/dpkg")
 
 
-def debian(board: Board, archive: Archive, cache: Path, time: int) -> tuple[Path, list[str]]:
+def debian(board: Board, archive: Archive, cache: Path) -> tuple[Path, list[str]]:
     """The first stage: a tar archive of the installed packages, and their versions."""
     names = packages_of(board)
     versions = archive.resolve(names)
-    key = key_of(board.architecture, str(time), *UNWANTED, *names, *versions)
+    key = key_of(board.architecture, *UNWANTED, *names, *versions)
     target = cache / f"debian-{board.architecture}-{key}.tar"
     if target.exists():
         print(
@@ -74,7 +77,7 @@ def debian(board: Board, archive: Archive, cache: Path, time: int) -> tuple[Path
     command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
     command += ["--format=tar", RELEASE, str(partial), *sources(archive.snapshot)]
     try:
-        _run(command, time)
+        _run(command, DEBIAN_TIME)
         partial.rename(target)
     finally:
         partial.unlink(missing_ok=True)
@@ -93,7 +96,7 @@ def complete(
         script = Path(temporary, "inside")
         script.write_text(_inside(package.name, _lines(units)))
         script.chmod(0o755)
-        command = ["mmdebstrap", "--variant=custom", "--skip=update,setup,cleanup/apt"]
+        command = ["mmdebstrap", "--variant=custom", "--skip=update,setup,cleanup"]
         command += [f"--architectures={_architecture(package)}"]
         command += [
             f"--setup-hook=tar-in '{debian_tar}' /",

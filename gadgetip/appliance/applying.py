@@ -1,13 +1,15 @@
 """Making changes to a system, one after the other; what fails does not keep the rest from it.
 
 A file that already is as it should be is not written again: a card lasts longer, and less of it is
-being written when the power goes.
+being written when the power goes. A file system that is read-only on purpose, a card's FAT, can be
+written for as long as something is being written to it, and not longer.
 """
 
 import contextlib
+import errno
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from gadgetip.appliance.changes import (
@@ -22,19 +24,57 @@ from gadgetip.appliance.changes import (
 ROOT = Path("/")
 
 
-def apply_changes(changes: Iterable[Change], root: Path = ROOT) -> tuple[str, ...]:
-    """Make the changes below `root`; returns a line for each one that failed."""
+def apply_changes(
+    changes: Iterable[Change], root: Path = ROOT, *, read_only: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Make the changes below `root`; returns a line for each one that failed.
+
+    `read_only` are mount points that are written nevertheless.
+    """
     failed: list[str] = []
+    opened: set[Path] = set()
     for change in changes:
         if isinstance(change, Overwrite) and failed:
             failed.append(f"{change.path}: left as it is, because something failed before")
             continue
         try:
-            _apply(change, root)
+            try:
+                _apply(change, root)
+            except OSError as error:
+                mounted = _mounted_on(change, root, read_only)
+                if error.errno != errno.EROFS or mounted is None or mounted in opened:
+                    raise
+                _remount(mounted, "rw")
+                opened.add(mounted)
+                _apply(change, root)
         except OSError as error:
             what = change.name if isinstance(change, NameHost) else change.path
             failed.append(f"{what}: {error.strerror or error}")
+    for mounted in opened:
+        try:
+            _remount(mounted, "ro")
+        except OSError as error:
+            failed.append(f"{mounted}: {error.strerror}")
     return tuple(failed)
+
+
+def _mounted_on(change: Change, root: Path, places: Collection[str]) -> Path | None:
+    """Which of the places a change is in."""
+    if isinstance(change, NameHost):
+        return None
+    path = below(root, change.path)
+    return next((each for place in places if path.is_relative_to(each := below(root, place))), None)
+
+
+def _remount(path: Path, how: str) -> None:
+    # Only here: a boot that writes nothing, as almost all do, does without it.
+    import subprocess  # noqa: PLC0415
+
+    done = subprocess.run(
+        ["mount", "-o", f"remount,{how}", str(path)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise OSError(errno.EROFS, done.stderr.strip() or "it cannot be mounted anew", str(path))
 
 
 def _apply(change: Change, root: Path) -> None:
@@ -42,8 +82,11 @@ def _apply(change: Change, root: Path) -> None:
         case WriteFile():
             write_file(below(root, change.path), change)
         case RemoveFile():
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                below(root, change.path).unlink()
+            path = below(root, change.path)
+            # Where nothing can be written, the kernel does not say that there is no such file.
+            if path.is_symlink() or path.exists():
+                path.unlink()
+                _flush_directory(path.parent)
         case MakeLink():
             _make_link(below(root, change.path), change.target)
         case Overwrite():
@@ -89,8 +132,13 @@ def write_file(path: Path, change: WriteFile) -> None:
 
 def _set_mode(path: Path, mode: int) -> None:
     """FAT has no modes, and says so."""
-    with contextlib.suppress(PermissionError):
+    if path.stat().st_mode & 0o7777 == mode:
+        return
+    try:
         path.chmod(mode)
+    except OSError as error:
+        if error.errno not in {errno.EPERM, errno.EROFS}:
+            raise
 
 
 def _make_link(path: Path, target: str) -> None:

@@ -87,7 +87,7 @@ def card_here(
         raise PrerequisiteError(
             "this system was not started by an image's boot script: its kernel was told of no slot"
         )
-    found = {slot: _partition(block_devices, booted, PARTITIONS[slot]) for slot in Slot}
+    found = {slot: _partition(block_devices, devices, booted, PARTITIONS[slot]) for slot in Slot}
     disks = {path.resolve().parent.name for path in found.values()}
     if len(disks) != 1:
         raise PrerequisiteError(f"the slots are on several disks ({', '.join(sorted(disks))})")
@@ -98,20 +98,29 @@ def card_here(
     )
 
 
-def _partition(block_devices: Path, booted: Booted, number: int) -> Path:
-    """The partition in sysfs, as the initramfs looks for it."""
-    wanted = f"PARTUUID={booted.partuuid(number)}"
+def _partition(block_devices: Path, devices: Path, booted: Booted, number: int) -> Path:
+    """The partition in sysfs, as the initramfs looks for it.
+
+    Only kernels after 6.12 say PARTUUID themselves, and udev's links may not be there yet.
+    """
     found = []
     for path in sorted(block_devices.iterdir()):
         try:
-            lines = (path / "uevent").read_text().splitlines()
+            if int((path / "partition").read_text()) == number:
+                disk = devices / path.resolve().parent.name
+                found += [path] if _identifier(disk) == booted.disk else []
         except OSError:
-            continue  # it was unplugged
-        if wanted in lines:
-            found.append(path)
+            continue  # a whole disk, or it was unplugged
     if len(found) != 1:
         raise PrerequisiteError(
             f"{len(found)} partitions are called {booted.partuuid(number)}"
             + (f" ({', '.join(path.name for path in found)}): take one out" if found else "")
         )
     return found[0]
+
+
+def _identifier(disk: Path) -> str:
+    """The identifier in a disk's partition table (MBR), which PARTUUID begins with."""
+    with disk.open("rb") as file:
+        table = file.read(SECTOR)
+    return f"{int.from_bytes(table[440:444], 'little'):08x}"

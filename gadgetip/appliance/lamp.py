@@ -13,6 +13,9 @@ from gadgetip.supervisor.states import State
 LAMPS = ("ACT", "led0", "beaglebone:green:usr0", "beaglebone:green:heartbeat")
 """The lamps of the known boards: Raspberry Pis, Raspberry Pis of older kernels, BeagleBones."""
 
+PROBLEM_HERE = "/run/gadgetip-problem.txt"
+"""Is there while gadgetip.toml is wrong: the card's gadgetip-problem.txt once more."""
+
 
 class Light(StrEnum):
     """What a person is to see, in the words of docs/board.md."""

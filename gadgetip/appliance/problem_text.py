@@ -37,18 +37,34 @@ def problems_of(data: bytes) -> tuple[str, ...]:
 
 
 def problem_page(problems: Iterable[str], *, earlier: bool) -> str:
-    """The whole text; "" without a problem."""
+    """The whole text about a file that is refused; "" without a problem."""
     found = tuple(problems)
     if not found:
         return ""
     count = "one thing is wrong" if len(found) == 1 else f"{len(found)} things are wrong"
+    end = GOES_ON if earlier else STANDS_STILL
+    return _page(f"{CONFIG_NAME} cannot be used: {count}.", found, end)
+
+
+def note_page(to_do: Iterable[str]) -> str:
+    """The whole text about a file that is taken over; "" if its owner has nothing to do."""
+    found = tuple(to_do)
+    if not found:
+        return ""
+    count = (
+        "there is one thing to do" if len(found) == 1 else f"there are {len(found)} things to do"
+    )
+    return _page(f"{CONFIG_NAME} is taken over, but {count}.", found)
+
+
+def _page(heading: str, items: Iterable[str], *ends: str) -> str:
     paragraphs = [
-        textwrap.fill(f"{CONFIG_NAME} cannot be used: {count}.", WIDTH),
+        textwrap.fill(heading, WIDTH),
         *(
             textwrap.fill(each, WIDTH, initial_indent="* ", subsequent_indent="  ")
-            for each in found
+            for each in items
         ),
-        GOES_ON if earlier else STANDS_STILL,
+        *ends,
         textwrap.fill(
             f"What to do: open {CONFIG_NAME}, beside this file, in a text editor (Notepad will "
             "do), correct it, and start the board again with this card. This file goes away when "

@@ -5,17 +5,37 @@ change of the file is a restart away. What lasts lies on a partition of its own:
 
     gadgetip.toml   the last one that was right, which goes on while the card's is wrong
     wifi-key.json   the key of the wireless network, once its passphrase was taken off the card
+    striking-out    is there while the passphrase is being written over
+    made.tar        what was made of the file, for the next boot (`remembering`), and its sums
 
 The key is on the disk before the passphrase is written over: a power cut between the two costs
-nothing.
+nothing, and one in the middle of writing over is mended at the next boot.
+
+A card that can give only a part of this still makes a board that attaches. Where the boot partition
+cannot be read, the last configuration goes on; where there is nothing that lasts, the passphrase
+stays on the card; where the key is lost, a cable may still do.
 """
 
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from gadgetip.appliance.changes import Change, MakeLink, NameHost, RemoveFile, WriteFile
-from gadgetip.appliance.problem_text import CONFIG_NAME, PROBLEM_NAME, problem_page, problems_of
-from gadgetip.appliance.striking_out import strike_out, struck
+from gadgetip.appliance.changes import (
+    Change,
+    MakeLink,
+    NameHost,
+    Overwrite,
+    RemoveFile,
+    WriteFile,
+)
+from gadgetip.appliance.lamp import PROBLEM_HERE
+from gadgetip.appliance.problem_text import (
+    CONFIG_NAME,
+    PROBLEM_NAME,
+    note_page,
+    problem_page,
+    problems_of,
+)
+from gadgetip.appliance.striking_out import mend, strike_out, struck
 from gadgetip.appliance.wifi import WifiKey, format_key, key_of, supplicant_text
 from gadgetip.strict_toml import decode_document
 from gadgetip.supervisor.board_config import MOVED, BoardConfig, Wifi
@@ -23,6 +43,7 @@ from gadgetip.supervisor.config import Config
 from gadgetip.supervisor.config_form import IMAGE_CONFIG_KIND
 
 KEY_NAME = "wifi-key.json"
+MARK_NAME = "striking-out"
 INTERFACE = "wlan0"
 
 HOSTNAME = "/etc/hostname"
@@ -32,9 +53,6 @@ ZONES = "/usr/share/zoneinfo"
 AUTHORIZED_KEYS = "/root/.ssh/authorized_keys"
 SUPPLICANT = f"/etc/wpa_supplicant/wpa_supplicant-{INTERFACE}.conf"
 CONFIG = "/etc/gadgetip/gadgetip.toml"
-PROBLEM_HERE = "/run/gadgetip-problem.txt"
-"""The problem once more, for the lamp, in case that the card cannot be written."""
-
 _HEAD = "# Made by gadgetip from gadgetip.toml each time the board boots: a change here is lost.\n"
 
 
@@ -43,7 +61,12 @@ class Places:
     """The directories: of the card that a PC can read, and of what lasts."""
 
     boot: str = "/boot/firmware"
-    state: str = "/var/lib/gadgetip/board"
+    partition: str = "/var/lib/gadgetip"
+
+    @property
+    def state(self) -> str:
+        """What is the board's own, beside the supervisor's."""
+        return f"{self.partition}/board"
 
     @property
     def card_config(self) -> str:
@@ -65,53 +88,116 @@ class Places:
         """The key of the wireless network."""
         return f"{self.state}/{KEY_NAME}"
 
+    @property
+    def made(self) -> str:
+        """What was made of the configuration, as an archive."""
+        return f"{self.state}/made.tar"
+
+    @property
+    def sums(self) -> str:
+        """What says of which configuration, by which image."""
+        return f"{self.state}/made.sha256"
+
+    @property
+    def mark(self) -> str:
+        """What says that the card's file may be half changed."""
+        return f"{self.state}/{MARK_NAME}"
+
 
 @dataclass(frozen=True, slots=True)
 class Present:
     """What is there at boot; None for a file that is not there or cannot be read.
 
-    `zones` are the names of time zones that this system knows.
+    `zones` are the names of time zones that this system knows. `lasting` says whether what is
+    written into the directory for it is there at the next boot; `interrupted`, that the last boot
+    did not come to the end of striking out the passphrase.
     """
 
     config: bytes | None
     kept: bytes | None
     key: WifiKey | None
     zones: Container[str]
+    lasting: bool = True
+    interrupted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Provisioning:
-    """What to do, in this order, and what is wrong; `page` is the whole text of the problem."""
+    """What to do, in this order; why the file was refused; and the whole text for its owner.
+
+    There may be something to say about a file that is taken over. `made` are those of the changes
+    that the next boot can make again as long as all is as it is; `card` is what the file is now.
+    """
 
     changes: tuple[Change, ...]
     problems: tuple[str, ...]
     page: str
+    made: tuple[Change, ...] = ()
+    card: bytes = b""
+
+
+NO_ATTACHMENT = (
+    "Name a device: there is no [[attachment]] in the file yet, so that the board has nothing to "
+    "attach. The file shows what one looks like; take the # away in front of its lines."
+)
+NOT_LASTING = (
+    "Take another card before long: the fourth partition of this one cannot be used. What is "
+    "stopped by hand runs again after the next start, and a passphrase stays in the file."
+)
 
 
 def provision(present: Present, places: Places | None = None) -> Provisioning:
     """Decide what this boot does."""
     places = places or Places()
+    mended = _mended(present, places)
+    if mended is not None:
+        present = replace(present, config=present.kept)
     problems = _problems(present)
-    earlier = bool(problems) and _is_right(present.kept)
-    page = problem_page(problems, earlier=earlier)
-    changes: list[Change] = []
+    earlier = bool(problems) and _can_go_on(present)
+    changes: list[Change] = [] if mended is None else [mended]
+    if present.interrupted and present.config is not None:
+        changes.append(RemoveFile(places.mark))
+    to_do: list[str] = []
+    made: list[Change] = []
+    card = present.config or b""
     if not problems:
-        assert present.config is not None
-        changes += _take_over(present.config, present.key, places)
+        to_do = _to_do(card, present.key)
+        keeping, card, key = _take_over(card, present, places)
+        made = _make_so(card, key)
+        changes += keeping + made
     elif earlier:
         assert present.kept is not None
         changes += _make_so(present.kept, present.key)
-    changes += _tell(page, places)
-    return Provisioning(tuple(changes), problems, page)
+    fault = bool(problems or to_do)
+    if not present.lasting:
+        to_do.append(NOT_LASTING)
+    page = problem_page(problems, earlier=earlier) or note_page(to_do)
+    changes += _tell(page, places, fault=fault)
+    if page:
+        made = []  # the next boot has to say it again
+    return Provisioning(tuple(changes), problems, page, tuple(made), card)
+
+
+def _mended(present: Present, places: Places) -> Overwrite | None:
+    """What ends the taking out of a passphrase that a power cut interrupted."""
+    if not present.interrupted or present.config is None or present.kept is None:
+        return None
+    return mend(places.card_config, present.config, present.kept)
+
+
+def _can_go_on(present: Present) -> bool:
+    """Whether the last configuration that was right can be used."""
+    return _is_right(present.kept) and not _lacks_key(present.kept, present.key)
 
 
 def _problems(present: Present) -> tuple[str, ...]:
+    """Why the card's configuration is refused."""
     if present.config is None:
         return (f"There is no {CONFIG_NAME} here, or it cannot be read.",)
     problems = problems_of(present.config)
     if problems:
         return problems
-    board = _read(present.config).board or BoardConfig()
+    board = _board(present.config)
     found = []
     if board.timezone not in present.zones:
         found.append(
@@ -119,43 +205,57 @@ def _problems(present: Present) -> tuple[str, ...]:
             'they are called as "Europe/Berlin" is'
         )
     if board.wifi is not None:
-        found += _wifi_problems(board.wifi, present.config, present.key)
+        if _lacks_key(present.config, present.key) and _can_go_on(present):
+            found.append(
+                f'[board.wifi] psk is "{MOVED}", but this board has no key of the network '
+                f'"{board.wifi.ssid}": write its passphrase there again'
+            )
+        if _has_passphrase(board.wifi) and strike_out(CONFIG_NAME, present.config) is None:
+            found.append('[board.wifi] psk has to be written plainly, as psk = "..." on one line')
     return tuple(found)
 
 
-def _wifi_problems(wifi: Wifi, config: bytes, key: WifiKey | None) -> list[str]:
-    if key_of(wifi, key) is None:
-        problem = (
-            f'[board.wifi] psk is "{MOVED}", but this board has no key of the network '
-            f'"{wifi.ssid}": write its passphrase there again'
+def _to_do(config: bytes, key: WifiKey | None) -> list[str]:
+    """What is missing in a configuration that is right."""
+    read = _read(config)
+    found = [] if read.attachments else [NO_ATTACHMENT]
+    if _lacks_key(config, key):
+        assert read.board is not None
+        assert read.board.wifi is not None
+        found.append(
+            f'Write the passphrase of the network "{read.board.wifi.ssid}" into [board.wifi] psk '
+            "again: this board has lost its key, and joins no wireless network until then."
         )
-        return [problem]
-    if _has_passphrase(wifi) and strike_out(CONFIG_NAME, config) is None:
-        return ['[board.wifi] psk has to be written plainly, as psk = "..." on one line']
-    return []
+    return found
 
 
-def _take_over(config: bytes, stored: WifiKey | None, places: Places) -> list[Change]:
-    """Make the card's configuration the one that goes on."""
-    changes: list[Change] = []
-    wifi = (_read(config).board or BoardConfig()).wifi
+def _take_over(
+    config: bytes, present: Present, places: Places
+) -> tuple[list[Change], bytes, WifiKey | None]:
+    """Keep the card's configuration; what it is without its passphrase, and the network's key."""
+    wifi = _board(config).wifi
     edit = None
-    key = stored
+    key = present.key
     if wifi is not None and _has_passphrase(wifi):
         edit = strike_out(places.card_config, config)
-        key = key_of(wifi, stored)
+        key = key_of(wifi, key)
         assert key is not None
-        changes.append(WriteFile(places.key, format_key(key), 0o600, 0o700))
     kept = struck(config, edit)
-    changes.append(WriteFile(places.kept_config, kept, 0o600, 0o700))
-    if edit is not None:
-        changes.append(edit)
-    return changes + _make_so(kept, key)
+    changes: list[Change] = []
+    # In memory alone, the key would be gone at the next boot, and the passphrase with it.
+    if present.lasting:
+        if edit is not None:
+            assert key is not None
+            changes.append(WriteFile(places.key, format_key(key), 0o600, 0o700))
+        changes.append(WriteFile(places.kept_config, kept, 0o600, 0o700))
+        if edit is not None:
+            changes += [WriteFile(places.mark, b""), edit, RemoveFile(places.mark)]
+    return changes, kept, key
 
 
 def _make_so(config: bytes, key: WifiKey | None) -> list[Change]:
     """What a configuration without a passphrase makes of this boot's system."""
-    board = _read(config).board or BoardConfig()
+    board = _board(config)
     return [
         NameHost(board.hostname),
         WriteFile(HOSTNAME, f"{board.hostname}\n".encode()),
@@ -182,11 +282,13 @@ def _network(board: BoardConfig, key: WifiKey | None) -> Change:
     return WriteFile(SUPPLICANT, supplicant_text(board.wifi, found).encode(), 0o600)
 
 
-def _tell(page: str, places: Places) -> list[Change]:
-    if not page:
-        return [RemoveFile(places.problem), RemoveFile(PROBLEM_HERE)]
+def _tell(page: str, places: Places, *, fault: bool) -> list[Change]:
+    """The text for the owner; `fault` says whether the lamp tells it, too."""
+    here = WriteFile(PROBLEM_HERE, page.encode()) if fault else RemoveFile(PROBLEM_HERE)
     # The card last: it may be what is broken.
-    return [WriteFile(PROBLEM_HERE, page.encode()), WriteFile(places.problem, page.encode())]
+    if page:
+        return [here, WriteFile(places.problem, page.encode())]
+    return [here, RemoveFile(places.problem)]
 
 
 def _hosts(hostname: str) -> str:
@@ -203,6 +305,16 @@ def _has_passphrase(wifi: Wifi) -> bool:
 
 def _is_right(config: bytes | None) -> bool:
     return config is not None and not problems_of(config)
+
+
+def _lacks_key(config: bytes | None, key: WifiKey | None) -> bool:
+    """Whether a configuration that is right wants a network whose key is not here."""
+    wifi = None if config is None else _board(config).wifi
+    return wifi is not None and key_of(wifi, key) is None
+
+
+def _board(config: bytes) -> BoardConfig:
+    return _read(config).board or BoardConfig()
 
 
 def _read(config: bytes) -> Config:

@@ -49,6 +49,12 @@ QUESTIONS = (
         image=True,
     ),
     Question(
+        "boot-time",
+        "Pull the power, connect it again, and count.",
+        "Does the lamp stay on within a minute?",
+        image=True,
+    ),
+    Question(
         "enumerated",
         "Look at the host: lsusb, the Device Manager, System Information.",
         "Is the device there, under its own name and ids?",
@@ -86,9 +92,45 @@ QUESTIONS = (
         image=True,  # the root of any other system is written to, and may not survive it
     ),
     Question(
+        "card",
+        "After that, put the card into a PC, and look at it.",
+        "Does the PC say nothing of a damaged drive, and does gadgetip.toml open?",
+        image=True,
+    ),
+    Question(
+        "passphrase",
+        "Over Wi-Fi: look at psk in gadgetip.toml on that card.",
+        'Does it say "moved"?',
+        image=True,
+    ),
+    Question(
         "problem",
         'Write hostname = "not a name" into gadgetip.toml on a PC, and start the board with it.',
         "Does the lamp flash three times and pause, and is gadgetip-problem.txt on the card?",
+        image=True,
+    ),
+    Question(
+        "login",
+        "Log in from another machine: ssh root@dongle.local, with the board's own name.",
+        "Does it take your key, and ask for no password?",
+        image=True,
+    ),
+    Question(
+        "watchdog",
+        "Log in, and stop what feeds the watchdog: systemctl kill -s STOP gadgetip-watch",
+        "Does the board start anew by itself within two minutes?",
+        image=True,
+    ),
+    Question(
+        "update",
+        "Update it: gadgetip --on root@dongle.local board update gadgetip-BOARD.img.xz",
+        "Does it come up with the other slot (gadgetip board slots), and the device with it?",
+        image=True,
+    ),
+    Question(
+        "update-cut",
+        "Begin another update, and pull the power in the middle of it.",
+        "Does the board come up with the slot that it had?",
         image=True,
     ),
     Question(

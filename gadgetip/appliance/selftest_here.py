@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 WATCHDOG = Path("/sys/class/watchdog/watchdog0/identity")
 LEDS = Path("/sys/class/leds")
 UDCS = Path("/sys/class/udc")
+UNIT = "gadgetip.service"
 
 
 def board_now() -> BoardNow:
@@ -28,6 +30,8 @@ def board_now() -> BoardNow:
         ("gadgetip", __version__),
         ("board", parse_device_tree_text(read_device_tree_model()) or "no device tree"),
         ("image", read_text(IMAGE_FILE).strip() or "none: set up on an existing system"),
+        ("slot", _slot()),
+        ("start", _start()),
         ("system", _system()),
         ("kernel", f"{os.uname().release} {os.uname().machine}"),
         ("Python", platform.python_version()),
@@ -47,6 +51,25 @@ def board_now() -> BoardNow:
 def is_image() -> bool:
     """Whether this board was flashed."""
     return IMAGE_FILE.exists()
+
+
+def _slot() -> str:
+    words = read_text("/proc/cmdline").split()
+    found = [word.partition("=")[2] for word in words if word.startswith("gadgetip.slot=")]
+    return found[-1] if found else "none"
+
+
+def _start() -> str:
+    """How long after the kernel's start the supervisor was ready, the last time that it started."""
+    command = ["systemctl", "show", "--value", "--property=ActiveEnterTimestampMonotonic"]
+    try:
+        done = subprocess.run(
+            [*command, UNIT], capture_output=True, text=True, check=False, timeout=10
+        )
+        after_us = int(done.stdout)
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        after_us = 0
+    return f"supervisor ready after {after_us / 1e6:.1f} s" if after_us else "no supervisor runs"
 
 
 def _system() -> str:

@@ -19,6 +19,7 @@ _WRITTEN = re.compile(
     r"(?P<value>\"\"\".*?\"\"\"|'''.*?'''|\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*')",
     re.DOTALL,
 )
+_STRUCK = re.compile(f'"{MOVED}" *'.encode())
 _BYTE_ORDER_MARK = "\ufeff"
 
 
@@ -39,6 +40,21 @@ def strike_out(path: str, data: bytes) -> Overwrite | None:
         if len(new) == length and _read(before + new + after) == wanted:
             offset = len(before.encode("utf-8"))
             return Overwrite(path, offset, old.encode("utf-8"), new.encode("ascii"))
+    return None
+
+
+def mend(path: str, data: bytes, meant: bytes) -> Overwrite | None:
+    """What ends a striking out that the power's end interrupted; `meant` is what was to become.
+
+    The place may lie in two sectors of the card's, of which one was written. None where it is done,
+    or where more than the passphrase differs: somebody has edited the file since.
+    """
+    if len(data) != len(meant) or data == meant:
+        return None
+    for match in _STRUCK.finditer(meant):
+        start, end = match.span()
+        if data[:start] == meant[:start] and data[end:] == meant[end:]:
+            return Overwrite(path, start, data[start:end], meant[start:end])
     return None
 
 

@@ -12,11 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gadgetip.appliance.health import Health
-from gadgetip.appliance.lamp import Light, choose_lamp, lamp_writes, light_of
-from gadgetip.appliance.provisioning import PROBLEM_HERE
+from gadgetip.appliance.lamp import PROBLEM_HERE, Light, choose_lamp, lamp_writes, light_of
 from gadgetip.appliance.trial import Trial
 from gadgetip.errors import GadgetipError
-from gadgetip.service.control import ask
+from gadgetip.service.asking import ask
 from gadgetip.supervisor.address import SERVICE
 from gadgetip.supervisor.states import State
 

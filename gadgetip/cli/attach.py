@@ -31,7 +31,8 @@ from gadgetip.cli.arguments import (
     profile_option,
     pump_option,
 )
-from gadgetip.cli.output import Output, common_options, describe
+from gadgetip.cli.describing import describe
+from gadgetip.cli.output import Output, common_options
 from gadgetip.errors import DeviceUnpluggedError, GadgetipError, LinkLostError
 from gadgetip.gadget import Severity
 from gadgetip.link import HostAddress

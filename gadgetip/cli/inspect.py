@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 
 from gadgetip.cli.arguments import HOST_AND_DEVICE_HELP, DeviceType, HostType
-from gadgetip.cli.output import Output, common_options, describe
+from gadgetip.cli.describing import describe
+from gadgetip.cli.output import Output, common_options
 from gadgetip.errors import GadgetipError
 from gadgetip.link import HostAddress
 from gadgetip.matching import DeviceSelector

@@ -6,14 +6,14 @@ traceback is shown with --debug only.
 
 import sys
 import traceback
-from importlib import import_module
 
 import click
 
 from gadgetip import __version__
+from gadgetip.cli.command_table import CommandTable
 from gadgetip.cli.on_board import run_on, take_destination
 from gadgetip.cli.output import Output, common_options, safe
-from gadgetip.errors import ExitStatus, GadgetipError, PrerequisiteError
+from gadgetip.errors import ExitStatus, GadgetipError
 
 EPILOG = """\b
 Examples:
@@ -73,30 +73,6 @@ STOCK_SPELLINGS = {"port": "ports"}
 """What the stock tool calls a command; left out of the help."""
 
 
-class CommandTable(click.Group):
-    """Imports a command when it is called: starting up is a good part of a short run on a board."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click asks for it)
-        """The names, in order."""
-        return sorted(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """The command of this name."""
-        place = COMMANDS.get(STOCK_SPELLINGS.get(cmd_name, cmd_name))
-        if place is None:
-            return None
-        module, name = place.split(":")
-        try:
-            command = getattr(import_module(module), name)
-        except OSError as error:
-            # The packages `libaio` and `functionfs` open the C library when they are imported.
-            raise PrerequisiteError(
-                f"a library is missing ({error}): apt install libaio1 (libaio1t64 on Debian 13)"
-            ) from None
-        assert isinstance(command, click.Command)
-        return command
-
-
 def _say_version(context: click.Context, *, asked: bool) -> None:
     """Print the version and end."""
     if not asked or context.resilient_parsing:
@@ -109,6 +85,8 @@ def _say_version(context: click.Context, *, asked: bool) -> None:
 
 @click.group(
     cls=CommandTable,
+    places=COMMANDS,
+    spellings=STOCK_SPELLINGS,
     epilog=EPILOG,
     context_settings={"help_option_names": list(HELP), "max_content_width": 100},
 )

@@ -15,7 +15,6 @@ from typing import Any, ParamSpec, TypeVar
 import click
 
 from gadgetip.service.journal import journal_handler
-from gadgetip.usb import DeviceTree, printable
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -131,14 +130,3 @@ def configure_logging(output: Output) -> None:
     logging.basicConfig(
         level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s", force=True
     )
-
-
-def describe(tree: DeviceTree) -> str:
-    """A device in a few words: its names, or what it is, and its ids."""
-    device, strings = tree.device, tree.strings
-    names = [
-        printable(text)
-        for index in (device.iManufacturer, device.iProduct)
-        if index and (text := strings.get(index))
-    ]
-    return f"{' '.join(names) or 'device'} ({device.idVendor:04x}:{device.idProduct:04x})"

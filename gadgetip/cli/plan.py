@@ -16,7 +16,8 @@ from gadgetip.cli.arguments import (
     udc_model_option,
     udc_option,
 )
-from gadgetip.cli.output import Output, common_options, describe
+from gadgetip.cli.describing import describe
+from gadgetip.cli.output import Output, common_options
 from gadgetip.cli.plan_text import plan_as_json, plan_lines
 from gadgetip.cli.planning import (
     MODELS_HELP,

@@ -16,8 +16,9 @@ from gadgetip.cli.arguments import (
     udc_model_option,
     udc_option,
 )
+from gadgetip.cli.describing import describe
 from gadgetip.cli.new_file import name_of, new_file_option, write_new
-from gadgetip.cli.output import Output, common_options, describe
+from gadgetip.cli.output import Output, common_options
 from gadgetip.cli.planning import (
     MODELS_HELP,
     choose_target,

@@ -6,7 +6,7 @@ from typing import Any
 
 from gadgetip.cli.output import Output
 from gadgetip.errors import PrerequisiteError
-from gadgetip.service.control import NoAnswerError, ask
+from gadgetip.service.asking import NoAnswerError, ask
 from gadgetip.supervisor.address import GROUP, SERVICE
 
 LIMIT_S = 30.0

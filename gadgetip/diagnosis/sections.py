@@ -25,7 +25,7 @@ from gadgetip.pump.native_module import pump_in
 from gadgetip.server.inventory import read_inventory
 from gadgetip.server.local_device import LocalDevice
 from gadgetip.server.surroundings import SERVE
-from gadgetip.service.control import Service, ask
+from gadgetip.service.asking import Service, ask
 from gadgetip.vhci import CONTROLLER
 
 PACKAGES = ("click", "functionfs", "libaio", "libusb1", "pyudev")

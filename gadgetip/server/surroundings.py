@@ -12,7 +12,7 @@ from gadgetip.server.inventory import find_local, read_inventory, still_reading
 from gadgetip.server.local_device import LocalDevice
 from gadgetip.server.policy import Policy, load_policy
 from gadgetip.server.safety import gather_facts, reason_to_keep
-from gadgetip.service.control import ASK_LIMIT_S, Service, ask
+from gadgetip.service.asking import ASK_LIMIT_S, Service, ask
 
 RUN_DIRECTORY = Path("/run/gadgetip")
 SOCKET_NAME = "serve.sock"

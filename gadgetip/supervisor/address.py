@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from gadgetip.service.control import Service
+from gadgetip.service.asking import Service
 
 SERVICE = Service(Path("/run/gadgetip/supervisor.sock"), "gadgetip run", "gadgetip")
 GROUP = "gadgetip"

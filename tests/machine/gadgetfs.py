@@ -72,7 +72,9 @@ def names(release: str) -> tuple[list[str], str]:
         raise BenchError(f"Linux {release} is not a Debian kernel: its headers cannot be named")
     base, series, flavour = match.groups()
     headers = [f"linux-headers-{base}-{flavour}", f"linux-headers-{base}-common"]
-    return [*headers, f"linux-kbuild-{base}"], f"linux-source-{series}"
+    # Up to Debian 12's 6.1.0-57 one package of tools serves a whole series.
+    tools = f"linux-kbuild-{base if '+' in base else series}"
+    return [*headers, tools], f"linux-source-{series}"
 
 
 def redirect(makefile: str, root: Path) -> str:

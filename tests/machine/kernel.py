@@ -5,7 +5,8 @@ that is new enough, else the newest `linux-image-6.12.N+debNN-amd64` that apt kn
 `cloud` and `rt` lack drivers or behave differently; `-unsigned` and `-dbg` are not for booting.
 
 A kernel is unpacked beside the cache and renamed into it when complete: what is in the cache is
-whole. `GADGETIP_KERNEL` names another unpacked kernel (a directory with boot/ and lib/modules/).
+whole. `GADGETIP_KERNEL` names another unpacked kernel (a directory with boot/ and lib/modules/), or
+another series of Debian's, "6.1", of which the newest that apt knows is taken.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 SERIES = (6, 12)
 METAPACKAGE = "linux-image-amd64"
 
-_NAME = re.compile(r"linux-image-(\d+(?:\.\d+)+)(?:\+deb\d+(?:\.\d+)?)?(?:-\d+)?-amd64")
+# Up to Debian 12 a kernel is named 6.1.0-57 after its interface to modules, whose number grows.
+_NAME = re.compile(r"linux-image-(\d+(?:\.\d+)+)(?:\+deb\d+(?:\.\d+)?)?(?:-(\d+))?-amd64")
+_SERIES = re.compile(r"(\d+)\.(\d+)")
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,10 @@ class Kernel:
 def number(package: str) -> tuple[int, ...] | None:
     """The kernel's number in a package name; None for any other package and other flavours."""
     match = _NAME.fullmatch(package)
-    return tuple(int(part) for part in match[1].split(".")) if match else None
+    if match is None:
+        return None
+    interface = (int(match[2]),) if match[2] else ()
+    return tuple(int(part) for part in match[1].split(".")) + interface
 
 
 def choose(known: Iterable[str], own: str | None) -> str | None:
@@ -55,8 +61,20 @@ def choose(known: Iterable[str], own: str | None) -> str | None:
     own_number = number(own) if own else None
     if own_number is not None and own_number >= SERIES:
         return own
+    return newest_of(SERIES, known)
+
+
+def newest_of(series: tuple[int, int], known: Iterable[str]) -> str | None:
+    """The newest package of one series; the package named after the series itself is none."""
     numbered = [(found, name) for name in known if (found := number(name)) is not None]
-    return max((entry for entry in numbered if entry[0][:2] == SERIES), default=(None, None))[1]
+    fitting = [entry for entry in numbered if entry[0][:2] == series]
+    return max(fitting, default=(None, None))[1]
+
+
+def other_series() -> tuple[int, int] | None:
+    """The series that `GADGETIP_KERNEL` asks for; None where it names a directory or is not set."""
+    match = _SERIES.fullmatch(os.environ.get("GADGETIP_KERNEL", ""))
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def dependency(record: str) -> str | None:
@@ -68,7 +86,7 @@ def dependency(record: str) -> str | None:
 def obtain(*, newest: bool) -> Kernel:
     """A kernel that can be booted: the newest in apt if asked for or if none is cached yet."""
     override = os.environ.get("GADGETIP_KERNEL")
-    if override:
+    if override and other_series() is None:
         return unpacked(Path(override).resolve())
     if not newest and (kernel := newest_cached()):
         return kernel
@@ -103,7 +121,9 @@ def _sortable(release: str) -> list[int]:
 
 
 def _directory() -> Path:
-    return places.cache() / "kernel"
+    """Where kernels of the series in use are kept: each series has its own newest."""
+    series = other_series()
+    return places.cache() / ("kernel" if series is None else f"kernel-{series[0]}.{series[1]}")
 
 
 def _download() -> Kernel:
@@ -113,7 +133,7 @@ def _download() -> Kernel:
         packages.update()
         package = _find()
     if package is None:
-        raise BenchError(f"apt knows no {METAPACKAGE} of {SERIES} or later, nor 6.12.N+debNN")
+        raise BenchError(f"apt knows no kernel of {os.environ.get('GADGETIP_KERNEL') or '6.12'}")
     version = packages.candidate(package)
     directory = _directory()
     final = directory / version
@@ -148,4 +168,6 @@ def index(root: Path, release: str) -> None:
 def _find() -> str | None:
     record = packages.ask("apt-cache", "show", "--no-all-versions", METAPACKAGE)
     names = packages.ask("apt-cache", "pkgnames", "linux-image-").split()
+    if (series := other_series()) is not None:
+        return newest_of(series, names)
     return choose(names, dependency(record))

@@ -176,7 +176,7 @@ def _looked_at(target: Target, wheel: Path) -> list[str]:
             found.append(target.attribute)
         found += [f"loaded by Python {version}" for version in _loaded(target, module)]
         if target.name == "armv6":
-            _run_on_arm1176(target, Path(folder))
+            run_on_arm1176(Path(folder))
             found.append("its wire.c runs on an emulated ARM1176")
     return found
 
@@ -208,7 +208,12 @@ def _version(python: Path) -> str:
     return run.stdout if run.returncode == 0 else ""
 
 
-def _run_on_arm1176(target: Target, folder: Path) -> None:
+def run_on_arm1176(folder: Path) -> None:
+    """Run wire.c, compiled as for ARMv6, on the emulated processor; raises CalledProcessError.
+
+    The program is made in the folder.
+    """
+    (target,) = [each for each in TARGETS if each.name == "armv6"]
     program = folder / "freestanding"
     native = CHECKOUT / "gadgetip/pump/native"
     flags = ["-std=gnu11", "-O2", "-ffreestanding", "-fno-stack-protector", "-static", "-nostdlib"]

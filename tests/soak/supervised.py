@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from gadgetip.errors import GadgetipError
-from gadgetip.service.control import ask
+from gadgetip.service.asking import ask
 from gadgetip.supervisor.address import SERVICE
 from tests.soak.kept import Kept, Shown
 from tests.soak.reports import Report

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any
 
 from gadgetip.errors import GadgetipError
-from gadgetip.service.control import ask
+from gadgetip.service.asking import ask
 from gadgetip.supervisor.address import SERVICE
 from gadgetip.supervisor.config import CONFIG_FILE
 from gadgetip.vhci import list_ports

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from gadgetip.service.control import Service, ask
+from gadgetip.service.asking import Service, ask
 from gadgetip.supervisor.address import SERVICE
 from gadgetip.supervisor.wishes import FILE_NAME, STATE_DIRECTORY
 from tests.system.attachment import GADGETIP, with_pump

@@ -78,6 +78,7 @@ PURE = (
     "appliance/lamp.py",
     "appliance/problem_text.py",
     "appliance/provisioning.py",
+    "appliance/remembering.py",
     "appliance/selftest.py",
     "appliance/setup_plan.py",
     "appliance/setup_record.py",

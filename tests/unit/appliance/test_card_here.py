@@ -1,4 +1,4 @@
-"""Which disk the board has booted from, in a sysfs made of files."""
+"""Which disk the board has booted from, in a sysfs and a /dev made of files."""
 
 from pathlib import Path
 
@@ -18,24 +18,27 @@ class Machine:
         self.root = root
         self.block = root / "class"
         self.block.mkdir()
+        self.dev = root / "dev"
+        self.dev.mkdir()
         (root / "cmdline").write_text(ARGUMENTS)
 
     def disk(self, name: str, identifier: str, separator: str = "p", count: int = 4) -> None:
-        self._device(Path(name), f"DEVTYPE=disk\nDEVNAME={name}\n")
+        self._device(Path(name))
+        table = bytes(440) + int(identifier or "0", 16).to_bytes(4, "little")
+        (self.dev / name).write_bytes(table.ljust(512, b"\0"))
         for number in range(1, count + 1):
             part = f"{name}{separator}{number}"
-            uuid = f"PARTUUID={identifier}-{number:02x}\n" if identifier else ""
-            self._device(Path(name, part), f"DEVTYPE=partition\nDEVNAME={part}\n{uuid}")
+            (self._device(Path(name, part)) / "partition").write_text(f"{number}\n")
 
-    def _device(self, path: Path, uevent: str) -> None:
+    def _device(self, path: Path) -> Path:
         device = self.root / "devices" / path
         device.mkdir(parents=True)
-        (device / "uevent").write_text(uevent)
         (self.block / path.name).symlink_to(device)
+        return device
 
     def card(self) -> Card:
         return card_here(
-            arguments=self.root / "cmdline", block_devices=self.block, devices=Path("/dev")
+            arguments=self.root / "cmdline", block_devices=self.block, devices=self.dev
         )
 
 
@@ -49,16 +52,16 @@ def test_a_boards(machine: Machine) -> None:
     machine.disk("mmcblk1", "0badcafe")
     machine.disk("loop0", "", count=0)
     assert machine.card() == Card(
-        Path("/dev/mmcblk0"),
-        {Slot.A: Path("/dev/mmcblk0p2"), Slot.B: Path("/dev/mmcblk0p3")},
+        machine.dev / "mmcblk0",
+        {Slot.A: machine.dev / "mmcblk0p2", Slot.B: machine.dev / "mmcblk0p3"},
         Slot.B,
     )
 
 
 def test_the_emulated_boards(machine: Machine) -> None:
     machine.disk("vda", "67697032", separator="")
-    assert machine.card().disk == Path("/dev/vda")
-    assert machine.card().slots[Slot.A] == Path("/dev/vda2")
+    assert machine.card().disk == machine.dev / "vda"
+    assert machine.card().slots[Slot.A] == machine.dev / "vda2"
 
 
 def test_two_cards_of_the_same_image(machine: Machine) -> None:

@@ -7,11 +7,13 @@ import pytest
 
 from gadgetip.appliance.applying import apply_changes
 from gadgetip.appliance.changes import Overwrite, RemoveFile, WriteFile
+from gadgetip.appliance.lamp import PROBLEM_HERE
 from gadgetip.appliance.provisioning import (
     AUTHORIZED_KEYS,
     SUPPLICANT,
     Places,
     Present,
+    Provisioning,
     provision,
 )
 from gadgetip.appliance.provisioning import (
@@ -25,6 +27,8 @@ from .configs import CONFIG, KEY, PASSPHRASE
 PLACES = Places()
 ZONES = {"Etc/UTC", "Europe/Berlin"}
 FIRST = Present(CONFIG.encode(), None, None, ZONES)
+CABLE = CONFIG[: CONFIG.index("[board.wifi]")]
+MOVED = CONFIG.replace(f'"{PASSPHRASE}"', '"moved"'.ljust(len(PASSPHRASE) + 2))
 
 
 @pytest.fixture
@@ -127,7 +131,7 @@ def test_a_mistake_at_the_first_boot() -> None:
         (replace(FIRST, config=None), "There is no gadgetip.toml here"),
         (replace(FIRST, zones={"Etc/UTC"}), "this system knows no such time zone"),
         (
-            replace(FIRST, config=CONFIG.replace(PASSPHRASE, "moved").encode()),
+            replace(FIRST, config=MOVED.encode(), kept=CABLE.encode()),
             'this board has no key of the network "lab"',
         ),
         (
@@ -154,8 +158,8 @@ def test_where_the_key_cannot_be_kept_the_passphrase_stays(root: Path) -> None:
     (root / "var/lib").mkdir(parents=True)
     (root / "var/lib/gadgetip").touch()  # a file where the partition should be
     done = provision_here(root)
-    assert len(done.failed) == 3
-    assert "left as it is" in done.failed[2]
+    assert len(done.failed) == 4
+    assert "left as it is" in done.failed[3]
     assert card(root).read_text() == CONFIG
     assert "psk=" in text(root, SUPPLICANT)  # and the board is in the network all the same
 
@@ -177,5 +181,78 @@ def test_what_is_left_out_is_removed(root: Path) -> None:
 
 
 def test_a_cable_needs_no_supplicant() -> None:
-    config = CONFIG[: CONFIG.index("[board.wifi]")].encode()
-    assert RemoveFile(SUPPLICANT) in provision(replace(FIRST, config=config)).changes
+    assert RemoveFile(SUPPLICANT) in provision(replace(FIRST, config=CABLE.encode())).changes
+
+
+def test_a_lost_key_costs_the_wireless_network_alone() -> None:
+    """As after the state partition had to be made anew: a cable may still do."""
+    for kept in (None, MOVED.encode()):
+        decided = provision(replace(FIRST, config=MOVED.encode(), kept=kept))
+        assert decided.problems == ()
+        assert 'Write the passphrase of the network "lab"' in " ".join(decided.page.split())
+        assert RemoveFile(SUPPLICANT) in decided.changes
+        assert WriteFile(CONFIG_HERE, MOVED.encode(), 0o600) in decided.changes
+        assert told_to_the_lamp(decided)
+
+
+def test_a_file_that_names_no_device_is_taken_over_and_told() -> None:
+    config = b'schema = "config/1"\n[board]\nhostname = "dongle"\n'
+    decided = provision(replace(FIRST, config=config))
+    assert decided.problems == ()
+    assert "Name a device: there is no [[attachment]]" in decided.page
+    assert WriteFile("/etc/hostname", b"dongle\n") in decided.changes
+    assert told_to_the_lamp(decided)
+
+
+def test_where_nothing_lasts_the_passphrase_stays_on_the_card() -> None:
+    """A key in memory alone would be gone at the next start, and the passphrase with it."""
+    decided = provision(replace(FIRST, lasting=False))
+    written = {each.path for each in decided.changes if isinstance(each, WriteFile)}
+    assert not [each for each in decided.changes if isinstance(each, Overwrite)]
+    assert not [path for path in written if path.startswith(PLACES.partition)]
+    assert {SUPPLICANT, CONFIG_HERE} < written
+    assert "fourth partition of this one cannot be used" in " ".join(decided.page.split())
+    assert not told_to_the_lamp(decided)  # the board does what it is asked for
+
+
+@pytest.mark.parametrize("cut", range(1, len(PASSPHRASE) + 2))
+@pytest.mark.parametrize("first", [True, False])
+def test_the_power_ends_while_the_passphrase_is_written_over(
+    root: Path, cut: int, *, first: bool
+) -> None:
+    """It stands in two sectors of the card's, of which the first or the second was written."""
+    provision_here(root)
+    right = card(root).read_bytes()
+    middle = CONFIG.index(f'"{PASSPHRASE}"') + cut
+    torn = (right, CONFIG.encode()) if first else (CONFIG.encode(), right)
+    card(root).write_bytes(torn[0][:middle] + torn[1][middle:])
+    mark = root / PLACES.mark[1:]
+    mark.touch()
+    done = provision_here(root)
+    assert (done.failed, done.decided.problems) == ((), ())
+    assert card(root).read_bytes() == right
+    assert not mark.exists()
+    assert "psk=" in text(root, SUPPLICANT)
+
+
+def test_what_its_owner_wrote_since_is_not_mended(root: Path) -> None:
+    provision_here(root)
+    (root / PLACES.mark[1:]).touch()
+    card(root).write_text(CONFIG.replace('"dongle"', '"dangle"').replace(PASSPHRASE, "battery st"))
+    assert provision_here(root).decided.problems == ()
+    assert text(root, "/etc/hostname") == "dangle\n"
+    assert "battery st" not in card(root).read_text()
+
+
+def test_where_the_card_cannot_be_read_the_last_configuration_goes_on(root: Path) -> None:
+    provision_here(root)
+    card(root).unlink()
+    (root / CONFIG_HERE[1:]).unlink()  # the root file system forgets
+    done = provision_here(root)
+    assert len(done.decided.problems) == 1
+    assert 'psk = "moved"' in text(root, CONFIG_HERE)
+    assert "psk=" in text(root, SUPPLICANT)
+
+
+def told_to_the_lamp(decided: Provisioning) -> bool:
+    return PROBLEM_HERE in {each.path for each in decided.changes if isinstance(each, WriteFile)}

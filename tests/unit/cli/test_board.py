@@ -9,10 +9,18 @@ from gadgetip.appliance import setup_here
 from gadgetip.appliance.provisioning_here import provision_here
 from gadgetip.appliance.selftest import BoardNow
 from gadgetip.appliance.setup_plan import MODULES
-from gadgetip.cli import board, board_selftest, board_setup
+from gadgetip.cli import board_provision, board_selftest, board_setup
 from gadgetip.diagnosis import Finding, State
 
 from .running import Command
+
+ATTACHMENT = """\
+schema = "config/1"
+[[attachment]]
+name = "stick"
+server = "nas.lan"
+match = { id = "0781:5581" }
+"""
 
 
 @pytest.fixture
@@ -100,16 +108,19 @@ def test_provisioning_tells_what_is_wrong(
 ) -> None:
     image = tmp_path / "image"
     image.touch()
-    monkeypatch.setattr(board, "IMAGE_FILE", image)
+    monkeypatch.setattr("gadgetip.cli.image.IMAGE_FILE", image)
     (tmp_path / "boot/firmware").mkdir(parents=True)
-    monkeypatch.setattr(
-        "gadgetip.appliance.provisioning_here.provision_here", lambda: provision_here(tmp_path)
-    )
+    monkeypatch.setattr(board_provision, "provision_here", lambda: provision_here(tmp_path))
     run = gadgetip("board", "provision")
     assert (run.status, run.err) == (1, "")
     assert "There is no gadgetip.toml here" in run.out
     (tmp_path / "usr/share/zoneinfo/Etc").mkdir(parents=True)
     (tmp_path / "usr/share/zoneinfo/Etc/UTC").touch()
-    (tmp_path / "boot/firmware/gadgetip.toml").write_text('schema = "config/1"\n')
+    config = tmp_path / "boot/firmware/gadgetip.toml"
+    config.write_text('schema = "config/1"\n')
+    run = gadgetip("board", "provision")
+    assert run.status == 0
+    assert run.out.startswith("gadgetip.toml is taken over, but there is one thing to do.\n")
+    config.write_text(ATTACHMENT)
     run = gadgetip("board", "provision")
     assert (run.status, run.out) == (0, "gadgetip.toml is taken over\n")

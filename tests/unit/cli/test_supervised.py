@@ -14,7 +14,7 @@ from gadgetip.cli.output import Output
 from gadgetip.cli.run import Lines
 from gadgetip.cli.status_text import duration, row, size
 from gadgetip.errors import GadgetipError
-from gadgetip.service.control import NoAnswerError, Service
+from gadgetip.service.asking import NoAnswerError, Service
 from gadgetip.service.journal import Journal
 
 from .running import Command

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from board.image import card
-from board.image.boards import BOARDS
+from board.image.boards import BOARDS, Board
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=lambda board: board.name)
-def test_sfdisk_reads_the_partition_table(board, tmp_path: Path) -> None:
+def test_sfdisk_reads_the_partition_table(board: Board, tmp_path: Path) -> None:
     image = tmp_path / "card.img"
     with image.open("wb") as file:
         file.truncate(card.CARD_BYTES)

@@ -44,6 +44,16 @@ def test_the_packages_of_a_kernel() -> None:
     assert source == "linux-source-6.12"
 
 
+def test_up_to_debian_12_one_package_of_tools_serves_a_series() -> None:
+    headers, source = gadgetfs.names("6.1.0-57-amd64")
+    assert headers == [
+        "linux-headers-6.1.0-57-amd64",
+        "linux-headers-6.1.0-57-common",
+        "linux-kbuild-6.1",
+    ]
+    assert source == "linux-source-6.1"
+
+
 @pytest.mark.parametrize("release", ["6.18.44-custom", "6.12.117+deb12-arm64", ""])
 def test_the_packages_of_another_kernel_are_not_guessed(release: str) -> None:
     with pytest.raises(BenchError, match="not a Debian kernel"):

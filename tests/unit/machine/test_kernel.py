@@ -47,6 +47,24 @@ def test_nothing_fits(packages: list[str]) -> None:
     assert kernel.choose(packages, None) is None
 
 
+def test_the_newest_of_another_series_is_told_by_the_number_of_its_interface() -> None:
+    """Up to Debian 12 the first three numbers do not tell one kernel of a series from the next."""
+    known = [*DEBIAN_12, "linux-image-6.1.0-9-amd64", "linux-image-6.1-amd64"]
+    assert kernel.newest_of((6, 1), known) == "linux-image-6.1.0-37-amd64"
+    assert kernel.newest_of((6, 13), known) == "linux-image-6.13.1+deb12-amd64"
+    assert kernel.newest_of((5, 10), known) is None
+
+
+@pytest.mark.parametrize(
+    ("named", "series"), [("6.1", (6, 1)), ("/opt/6.1", None), ("6.1/", None), ("", None)]
+)
+def test_another_kernel_is_a_series_or_a_directory(
+    named: str, series: tuple[int, int] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GADGETIP_KERNEL", named)
+    assert kernel.other_series() == series
+
+
 @pytest.mark.parametrize("flavour", ["cloud-amd64", "rt-amd64", "amd64-unsigned", "amd64-dbg"])
 def test_other_flavours_have_no_number(flavour: str) -> None:
     assert kernel.number(f"linux-image-6.12.117+deb12-{flavour}") is None
@@ -77,6 +95,18 @@ def test_the_newest_of_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert found is not None
     assert found.release == "6.12.117+deb12-amd64"
     assert found.image.exists()
+
+
+def test_another_series_has_a_cache_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    make_kernel(tmp_path / "gadgetip/kernel/6.12.99-1", "6.12.99+deb12-amd64")
+    make_kernel(tmp_path / "gadgetip/kernel-6.1/6.1.192-3", "6.1.0-57-amd64")
+    monkeypatch.setenv("GADGETIP_KERNEL", "6.1")
+    assert kernel.obtain(newest=False).release == "6.1.0-57-amd64"
+    monkeypatch.delenv("GADGETIP_KERNEL")
+    assert kernel.obtain(newest=False).release == "6.12.99+deb12-amd64"
 
 
 def test_a_kernel_without_an_index_of_its_modules_is_refused(tmp_path: Path) -> None:

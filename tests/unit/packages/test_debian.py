@@ -59,8 +59,9 @@ def test_it_runs_with_these_alone(vendored: Path) -> None:
         "assert all(m.__file__.startswith(sys.argv[1])"
         " for m in (click, functionfs, libaio, libconf, usb1))\n"
         "from importlib import import_module\n"
+        "from gadgetip.cli.board import COMMANDS as board\n"
         "from gadgetip.cli.main import COMMANDS\n"
-        "for place in COMMANDS.values(): import_module(place.split(':')[0])\n"
+        "for place in (*COMMANDS.values(), *board.values()): import_module(place.split(':')[0])\n"
     )
     command = [sys.executable, "-c", code, str(vendored), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)

@@ -20,7 +20,7 @@ from gadgetip.server.daemon import Daemon, ServeOptions
 from gadgetip.server.listeners import Peer
 from gadgetip.server.stub import DeviceFaultError
 from gadgetip.server.surroundings import SOCKET_NAME
-from gadgetip.service.control import Service, ask
+from gadgetip.service.asking import Service, ask
 from gadgetip.service.systemd import Notifier
 from gadgetip.wire import OpStatus, RepDevlist, ReqDevlist, ReqImport, build
 from tests.unit.server.scripted import (

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gadgetip.errors import GadgetipError
-from gadgetip.service.control import MAX_CONNECTIONS, ControlServer, Request, Service, ask
+from gadgetip.service.asking import Service, ask
+from gadgetip.service.control import MAX_CONNECTIONS, ControlServer, Request
 
 
 def service(path: Path) -> Service:

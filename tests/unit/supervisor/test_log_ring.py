@@ -1,6 +1,6 @@
 import json
 
-from gadgetip.service.control import MAX_LINE_BYTES
+from gadgetip.service.asking import MAX_LINE_BYTES
 from gadgetip.supervisor.log_ring import LINES, MAX_LINE_CHARACTERS, LogRing
 
 

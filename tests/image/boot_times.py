@@ -1,0 +1,66 @@
+"""How long the parts of a boot took: by the console until the kernel starts, by its clock then.
+
+U-Boot says when it starts the kernel, whose clock begins there; everything inside the board is in
+that clock, systemd's time stamps as well as the kernel's log.
+"""
+
+import re
+from dataclasses import dataclass
+
+from tests.image.desk import KERNEL, U_BOOT, Desk
+from tests.image.server import STICK_SERIAL
+
+UNITS = (
+    "gadgetip-provision.service",
+    "gadgetip.service",
+    "gadgetip-watch.service",
+    "ssh.service",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BootTimes:
+    """Seconds; those without `on` are since the kernel started."""
+
+    u_boot_on: float
+    kernel_on: float
+    systemd: float
+    units: dict[str, tuple[float, float]]  # when its main process started, when it was up
+    stick_seen: float
+
+    @property
+    def attached_on(self) -> float:
+        """From power-on until the host had the stick."""
+        return self.kernel_on + self.stick_seen
+
+    def lines(self) -> list[tuple[str, float]]:
+        """For the report: since power-on."""
+        found = [
+            ("U-Boot speaks", self.u_boot_on),
+            ("the kernel starts", self.kernel_on),
+            ("systemd starts", self.kernel_on + self.systemd),
+        ]
+        for unit, (began, up) in self.units.items():
+            found.append((f"{unit} is started", self.kernel_on + began))
+            found.append((f"{unit} is up", self.kernel_on + up))
+        return [*found, ("the host has the stick", self.attached_on)]
+
+
+def boot_times(desk: Desk) -> BootTimes:
+    """Of the boot that just ended, whose board is attached."""
+    console = desk.console
+    u_boot = console.wait_for(U_BOOT, 1).at
+    kernel = console.wait_for(KERNEL, 1).at
+    stamp = desk.ask("systemctl show -P UserspaceTimestampMonotonic")
+    units = {}
+    for unit in UNITS:
+        text = desk.ask(
+            "systemctl show -P ExecMainStartTimestampMonotonic -P ActiveEnterTimestampMonotonic "
+            f"{unit}"
+        )
+        began, up = (int(word) / 1e6 for word in text.split())
+        units[unit] = (began, up)
+    log = desk.ask("dmesg")
+    line = rf"^\[ *([0-9.]+)\] usb .*SerialNumber: {STICK_SERIAL}"
+    [seen, *_] = re.findall(line, log, re.MULTILINE)
+    return BootTimes(u_boot, kernel, int(stamp) / 1e6, units, float(seen))
