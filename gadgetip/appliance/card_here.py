@@ -10,6 +10,7 @@ from gadgetip.appliance.boot_state import (
     Booted,
     choose_boot_state,
     format_boot_state,
+    parse_boot_state,
     parse_kernel_arguments,
 )
 from gadgetip.appliance.image_manifest import (
@@ -55,7 +56,7 @@ class Card:
             copies = [disk.read(offset, SECTOR) for offset in STATE_OFFSETS]
             slots = change(choose_boot_state(copies))
             sector = format_boot_state(slots)
-            if any(choose_boot_state([copy]) != slots for copy in copies):
+            if any(parse_boot_state(copy) != slots for copy in copies):
                 for offset in STATE_OFFSETS:
                     disk.write(offset, sector)
                     disk.sync()

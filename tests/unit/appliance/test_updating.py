@@ -236,6 +236,8 @@ def test_the_boot_state_is_written_only_where_it_changes(tmp_path: Path) -> None
     with pytest.raises(PowerCutError):
         unchanging.change_boot_state(lambda slots: when_healthy(slots, Slot.A))
 
+    assert state_of(card) == Slots(Slot.A, 2, 1)
+    card.change_boot_state(lambda _: Slots())
     damaged = bytearray(card.disk.read_bytes())
     damaged[STATE_OFFSETS[0]] = 0
     card.disk.write_bytes(damaged)
