@@ -77,7 +77,7 @@ def test_while_state_is_written(desk: Desk) -> None:
 
     desk.power_on()
     desk.ask("until gadgetip status; do sleep 1; done", limit_s=300)
-    log = desk.ask("journalctl -b --no-pager -u gadgetip-repair-state -u gadgetip")
+    log = desk.ask("journalctl -b --no-pager -u gadgetip-card -u gadgetip")
     assert "MADE ANEW" not in log
     assert "could not be understood" not in log
     desk.ask(f"gadgetip start {STICK}")
