@@ -51,6 +51,11 @@ class Archive:
     directory: Path
     snapshot: str | None = None
 
+    @property
+    def lists(self) -> Path:
+        """Where apt keeps the archive's lists of packages."""
+        return self.directory / "state" / "lists"
+
     def update(self) -> None:
         """Fetch the lists. A list that cannot be had is left as it was."""
         for name in ("state/lists/partial", "cache/archives/partial", "packages"):

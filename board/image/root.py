@@ -75,6 +75,9 @@ def debian(board: Board, archive: Archive, cache: Path) -> tuple[Path, list[str]
     command += [f"--include={','.join(names)}", '--aptopt=APT::Install-Recommends "false"']
     command += [f"--dpkgopt=path-exclude=/usr/share/{pattern}" for pattern in UNWANTED]
     command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
+    # With the very lists that the versions were resolved with; some may be missing, as when a mirror
+    # is in the middle of its update, for which mmdebstrap's own update would give up.
+    command += ["--skip=update", f"--setup-hook={_take_lists(archive)}"]
     command += ["--format=tar", RELEASE, str(partial), *sources(archive.snapshot)]
     try:
         _run(command, DEBIAN_TIME)
@@ -113,6 +116,12 @@ def complete(
             "",
         ]
         _run(command, time)
+
+
+def _take_lists(archive: Archive) -> str:
+    """The command of a shell that gives a new root the archive's lists."""
+    target = '"$1"/var/lib/apt/lists'
+    return f"mkdir -p {target} && cp '{archive.lists}'/*_* {target}/"
 
 
 def _inside(package: str, units: Sequence[tuple[str, str]]) -> str:
