@@ -75,8 +75,8 @@ def debian(board: Board, archive: Archive, cache: Path) -> tuple[Path, list[str]
     command += [f"--include={','.join(names)}", '--aptopt=APT::Install-Recommends "false"']
     command += [f"--dpkgopt=path-exclude=/usr/share/{pattern}" for pattern in UNWANTED]
     command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
-    # With the very lists that the versions were resolved with; some may be missing, as when a mirror
-    # is in the middle of its update, for which mmdebstrap's own update would give up.
+    # With the very lists that the versions were resolved with. Some may be missing, while a mirror
+    # is being updated, at which mmdebstrap's own update would give up.
     command += ["--skip=update", f"--setup-hook={_take_lists(archive)}"]
     command += ["--format=tar", RELEASE, str(partial), *sources(archive.snapshot)]
     try:
