@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -66,6 +67,7 @@ def build(board: Board, inputs: Inputs, target: Path) -> Path:
             *_firmware(board, archive, overlay, inputs.firmware),
         ]
         _our_files(board, inputs, overlay)
+        _uniform(overlay, inputs.epoch)
     with _step("gadgetip and the rest"):
         root_tar = work / "root.tar"
         root.complete(debian_tar, inputs.package, overlay, UNITS, root_tar, inputs.epoch)
@@ -76,6 +78,7 @@ def build(board: Board, inputs: Inputs, target: Path) -> Path:
         archive_bytes = initramfs.build(board, _busybox(busybox), modules, inputs.epoch)
         (slot / "initrd.img").write_bytes(archive_bytes)
         trees = _trees(board, kernel, slot / "dtb")
+        _uniform(slot, inputs.epoch)
         slot_image = work / "slot.ext4"
         size = fs.ext4_size(slot)
         if size > card.SLOT_A.size:
@@ -160,9 +163,15 @@ def _our_files(board: Board, inputs: Inputs, overlay: Path) -> None:
     marker = overlay / "etc/gadgetip/image"
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.write_text(json.dumps(document) + "\n")
-    for path in overlay.rglob("*"):
-        if path.is_dir() and not path.is_symlink():
-            path.chmod(0o755)
+
+
+def _uniform(folder: Path, epoch: int) -> None:
+    """Modes and times that no umask and no checkout had a part in."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            runs = path.is_dir() or path.stat().st_mode & 0o100
+            path.chmod(0o755 if runs else 0o644)
+        os.utime(path, (epoch, epoch), follow_symlinks=False)
 
 
 def _busybox(package: Path) -> Path:
