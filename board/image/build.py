@@ -133,9 +133,14 @@ def _firmware(board: Board, archive: Archive, overlay: Path, given: Path | None)
             shutil.copyfile(source, target / name, follow_symlinks=False)
     if given is not None:
         shutil.copytree(given, target, dirs_exist_ok=True)
-    if board.lacking and not (target / board.lacking).exists():
+    for link, file in board.firmware_links.items():
+        path = target / link
+        if (path.parent / file).exists():
+            path.unlink(missing_ok=True)
+            path.symlink_to(file)
+    if board.lacking and not any((target / name).exists() for name in board.lacking):
         print(
-            f"image: WARNING: Debian has no {board.lacking}. On a {board.title}\n"
+            f"image: WARNING: Debian has no {board.lacking[-1]}. On a {board.title}\n"
             "image: WARNING: whose radio needs it there will be NO WI-FI.\n"
             "image: WARNING: Give it with FIRMWARE_DIR=; docs/images.md says where to get it.",
             flush=True,
