@@ -26,8 +26,9 @@ class Board:
     PARTUUID. `kernel` is the metapackage. `modules` are what the initramfs needs to see the card,
     besides what every board needs; `device_trees` are names in the kernel's package, of which the
     first goes to the FAT partition too where the firmware wants it there.
-    Of the firmware in `lacking`, which Debian has not, one file will do; `firmware_links` are the names
-    under which Linux asks for firmware that Raspberry Pi publishes under others: link to file.
+    Of the firmware in `lacking`, which Debian has not, one file will do; `firmware_links` are the
+    names under which Linux asks for firmware that Raspberry Pi publishes under others: link to
+    file.
     """
 
     name: str

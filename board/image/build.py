@@ -54,7 +54,7 @@ def build(board: Board, inputs: Inputs, target: Path) -> Path:
     )
     with _step("asking Debian's archive"):
         archive.update()
-        kernel_version, kernel = archive.unpacked(inputs.kernel or archive.kernel(board.kernel))
+        kernel_version, kernel = _kernel(board, archive, inputs.kernel)
         busybox_version, busybox = archive.unpacked("busybox-static")
     with _step("Debian"):
         debian_tar, versions = root.debian(board, archive, inputs.cache)
@@ -97,6 +97,19 @@ def build(board: Board, inputs: Inputs, target: Path) -> Path:
         shutil.rmtree(work)
         image.unlink()
     return result
+
+
+def _kernel(board: Board, archive: Archive, asked: str | None) -> tuple[str, Path]:
+    """The kernel that was asked for, or the newest that the mirror really has."""
+    names = [asked] if asked else archive.kernels(board.kernel)
+    for name in names[:-1]:
+        try:
+            return archive.unpacked(name)
+        except BuildError as error:
+            print(
+                f"image: WARNING: the mirror lists {name} and does not have it: {error}", flush=True
+            )
+    return archive.unpacked(names[-1])
 
 
 def _modules(kernel: Path, overlay: Path) -> Path:
