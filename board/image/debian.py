@@ -146,7 +146,7 @@ class Archive:
 
 
 def older_kernels(known: Sequence[str], newest: str, flavour: str) -> list[str]:
-    """Of all packages' names those of the same kernel, older than the newest, the newer ones first."""
+    """The names of the same kernel that are older than the newest, the newer ones first."""
     pattern = re.compile(rf"linux-image-(\d+\.\d+\.\d+)\+deb\d+-{re.escape(flavour)}")
     found = {
         tuple(int(part) for part in match[1].split(".")): name
