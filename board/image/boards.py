@@ -23,9 +23,10 @@ class Board:
     """One board.
 
     `disk` is the identifier in the partition table, from which Linux makes the partitions'
-    PARTUUID. `kernel` is the metapackage. `modules` are what the initramfs needs to see the card,
-    besides what every board needs; `device_trees` are names in the kernel's package, of which the
-    first goes to the FAT partition too where the firmware wants it there.
+    PARTUUID. `kernel` is the metapackage. `modules` are what the initramfs needs to see the card
+    and to have the watchdog, besides what every board needs; `device_trees` are names in the
+    kernel's package, of which the first goes to the FAT partition too where the firmware wants it
+    there.
     """
 
     name: str
@@ -78,7 +79,7 @@ BOARDS: dict[str, Board] = {
             architecture="arm64",
             kernel="linux-image-arm64",
             disk=0x67697032,
-            modules=("bcm2835", "sdhci_iproc"),
+            modules=("bcm2835_wdt", "bcm2835", "sdhci_iproc"),
             device_trees=("bcm2837-rpi-zero-2-w.dtb",),
             boot_files=(
                 *PI_FIRMWARE,
@@ -97,7 +98,7 @@ BOARDS: dict[str, Board] = {
             architecture="armel",
             kernel="linux-image-rpi",
             disk=0x67697031,
-            modules=("bcm2835", "sdhci_iproc"),
+            modules=("bcm2835_wdt", "bcm2835", "sdhci_iproc"),
             device_trees=("bcm2835-rpi-zero-w.dtb",),
             boot_files=(
                 *PI_FIRMWARE,
@@ -113,7 +114,11 @@ BOARDS: dict[str, Board] = {
             architecture="armhf",
             kernel="linux-image-armmp",
             disk=0x67697062,
-            modules=("sdhci_omap", "omap_hsmmc", "i2c_omap", "tps65217", "tps65217_regulator"),
+            # The watchdog's first: U-Boot may have started it, and its driver ends that.
+            modules=(
+                *("omap_wdt", "sdhci_omap", "omap_hsmmc"),
+                *("i2c_omap", "tps65217", "tps65217_regulator"),
+            ),
             device_trees=("am335x-boneblack.dtb",),
             boot_files=(
                 Source("u-boot-omap", "usr/lib/u-boot/am335x_boneblack/MLO", "MLO"),
