@@ -44,6 +44,7 @@ def main() -> int:
         kernel=given.kernel,
         keep=given.keep,
     )
+    os.umask(0o022)
     given.target.mkdir(parents=True, exist_ok=True)
     try:
         result = build(board, inputs, given.target.resolve())

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -53,7 +54,7 @@ def build(board: Board, inputs: Inputs, target: Path) -> Path:
     )
     with _step("asking Debian's archive"):
         archive.update()
-        kernel_version, kernel = archive.unpacked(inputs.kernel or archive.kernel(board.kernel))
+        kernel_version, kernel = _kernel(board, archive, inputs.kernel)
         busybox_version, busybox = archive.unpacked("busybox-static")
     with _step("Debian"):
         debian_tar, versions = root.debian(board, archive, inputs.cache)
@@ -66,6 +67,7 @@ def build(board: Board, inputs: Inputs, target: Path) -> Path:
             *_firmware(board, archive, overlay, inputs.firmware),
         ]
         _our_files(board, inputs, overlay)
+        _uniform(overlay, inputs.epoch)
     with _step("gadgetip and the rest"):
         root_tar = work / "root.tar"
         root.complete(debian_tar, inputs.package, overlay, UNITS, root_tar, inputs.epoch)
@@ -76,6 +78,7 @@ def build(board: Board, inputs: Inputs, target: Path) -> Path:
         archive_bytes = initramfs.build(board, _busybox(busybox), modules, inputs.epoch)
         (slot / "initrd.img").write_bytes(archive_bytes)
         trees = _trees(board, kernel, slot / "dtb")
+        _uniform(slot, inputs.epoch)
         slot_image = work / "slot.ext4"
         size = fs.ext4_size(slot)
         if size > card.SLOT_A.size:
@@ -94,6 +97,19 @@ def build(board: Board, inputs: Inputs, target: Path) -> Path:
         shutil.rmtree(work)
         image.unlink()
     return result
+
+
+def _kernel(board: Board, archive: Archive, asked: str | None) -> tuple[str, Path]:
+    """The kernel that was asked for, or the newest that the mirror really has."""
+    names = [asked] if asked else archive.kernels(board.kernel)
+    for name in names[:-1]:
+        try:
+            return archive.unpacked(name)
+        except BuildError as error:
+            print(
+                f"image: WARNING: the mirror lists {name} and does not have it: {error}", flush=True
+            )
+    return archive.unpacked(names[-1])
 
 
 def _modules(kernel: Path, overlay: Path) -> Path:
@@ -130,9 +146,14 @@ def _firmware(board: Board, archive: Archive, overlay: Path, given: Path | None)
             shutil.copyfile(source, target / name, follow_symlinks=False)
     if given is not None:
         shutil.copytree(given, target, dirs_exist_ok=True)
-    if board.lacking and not (target / board.lacking).exists():
+    for link, file in board.firmware_links.items():
+        path = target / link
+        if (path.parent / file).exists():
+            path.unlink(missing_ok=True)
+            path.symlink_to(file)
+    if board.lacking and not any((target / name).exists() for name in board.lacking):
         print(
-            f"image: WARNING: Debian has no {board.lacking}. On a {board.title}\n"
+            f"image: WARNING: Debian has no {board.lacking[-1]}. On a {board.title}\n"
             "image: WARNING: whose radio needs it there will be NO WI-FI.\n"
             "image: WARNING: Give it with FIRMWARE_DIR=; docs/images.md says where to get it.",
             flush=True,
@@ -160,9 +181,15 @@ def _our_files(board: Board, inputs: Inputs, overlay: Path) -> None:
     marker = overlay / "etc/gadgetip/image"
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.write_text(json.dumps(document) + "\n")
-    for path in overlay.rglob("*"):
-        if path.is_dir() and not path.is_symlink():
-            path.chmod(0o755)
+
+
+def _uniform(folder: Path, epoch: int) -> None:
+    """Modes and times that no umask and no checkout had a part in."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            runs = path.is_dir() or path.stat().st_mode & 0o100
+            path.chmod(0o755 if runs else 0o644)
+        os.utime(path, (epoch, epoch), follow_symlinks=False)
 
 
 def _busybox(package: Path) -> Path:

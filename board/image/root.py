@@ -57,25 +57,26 @@ def debian(board: Board, archive: Archive, cache: Path) -> tuple[Path, list[str]
     """The first stage: a tar archive of the installed packages, and their versions."""
     names = packages_of(board)
     versions = archive.resolve(names)
-    key = key_of(board.architecture, *UNWANTED, *names, *versions)
+    command = ["mmdebstrap", f"--architectures={board.architecture}", "--variant=essential"]
+    command += [f"--components={COMPONENTS.replace(' ', ',')}", f"--keyring={KEYRING}"]
+    command += [f"--include={','.join(names)}", '--aptopt=APT::Install-Recommends "false"']
+    command += [f"--dpkgopt=path-exclude=/usr/share/{pattern}" for pattern in UNWANTED]
+    command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", "--skip=update"]
+    command += ["--format=tar", RELEASE]
+    key = key_of(*command, str(DEBIAN_TIME), *versions)
     target = cache / f"debian-{board.architecture}-{key}.tar"
     if target.exists():
-        print(
-            f"image: Debian's {len(versions)} packages, installed before ({target.name})",
-            flush=True,
-        )
+        print(f"image: Debian's {len(versions)} packages, installed before", flush=True)
         return target, versions
     print(f"image: installing {len(versions)} packages for {board.architecture}", flush=True)
     cache.mkdir(parents=True, exist_ok=True)
     for old in cache.glob(f"debian-{board.architecture}-*.tar"):
         old.unlink()
     partial = target.with_name(f".partial-{os.getpid()}-{target.name}")
-    command = ["mmdebstrap", f"--architectures={board.architecture}", "--variant=essential"]
-    command += [f"--components={COMPONENTS.replace(' ', ',')}", f"--keyring={KEYRING}"]
-    command += [f"--include={','.join(names)}", '--aptopt=APT::Install-Recommends "false"']
-    command += [f"--dpkgopt=path-exclude=/usr/share/{pattern}" for pattern in UNWANTED]
-    command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
-    command += ["--format=tar", RELEASE, str(partial), *sources(archive.snapshot)]
+    # With the very lists that the versions were resolved with. Some may be missing, while a mirror
+    # is being updated, at which mmdebstrap's own update would give up.
+    command += [str(partial), *sources(archive.snapshot)]
+    command.insert(1, f"--setup-hook={_take_lists(archive)}")
     try:
         _run(command, DEBIAN_TIME)
         partial.rename(target)
@@ -115,6 +116,12 @@ def complete(
         _run(command, time)
 
 
+def _take_lists(archive: Archive) -> str:
+    """The command of a shell that gives a new root the archive's lists."""
+    target = '"$1"/var/lib/apt/lists'
+    return f"mkdir -p {target} && cp '{archive.lists}'/*_* {target}/"
+
+
 def _inside(package: str, units: Sequence[tuple[str, str]]) -> str:
     """The script that changes the root; `units` are ("enable" or "mask", name)."""
     enabled = " ".join(name for verb, name in units if verb == "enable")
@@ -136,6 +143,8 @@ else
     cd "$root"
     # No password is right, and yet the account is none that sshd takes for locked ("!").
     sed -i 's/^root:[^:]*:/root:*:/' etc/shadow
+    # There is root, and there are services with what they need: nobody becomes root by a program.
+    find . -xdev -type f -perm /6000 -exec chmod a-s {{}} +
     rm -rf {" ".join(REMOVED)}
     mkdir -p {" ".join(MADE)}
     : >etc/machine-id

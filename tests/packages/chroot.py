@@ -80,7 +80,9 @@ class Chroot:
     def _execute(
         self, command: list[str], status: int = 0, extra: dict[str, str] | None = None
     ) -> str:
-        setup = MOUNTS + 'exec "$@"'
+        # The first process of the namespace stays this machine's: an emulated one was once seen to
+        # wait for ever for a child that had ended.
+        setup = MOUNTS + '"$@"; exit $?'
         namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
         done = subprocess.run(
             [*namespaces, "sh", "-euc", setup, "sh", *self._arguments, *command],
