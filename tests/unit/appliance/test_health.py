@@ -68,3 +68,13 @@ def test_the_watchdog_is_stopped_at_the_end(tmp_path: Path) -> None:
     dog.feed()
     dog.close()
     assert file.read_bytes() == b"\0\0V"
+
+
+def test_a_watchdog_whose_driver_comes_late(tmp_path: Path) -> None:
+    file = tmp_path / "watchdog"
+    dog = Watchdog(file)
+    assert (dog.open, dog.look()) == (False, False)
+    file.touch()
+    assert (dog.look(), dog.open, dog.look()) == (True, True, False)
+    dog.feed()
+    assert file.read_bytes() == b"\0"
