@@ -53,8 +53,10 @@ def test_a_machine_without_a_watchdog(tmp_path: Path) -> None:
 
 def test_a_watchdog_that_comes_later(tmp_path: Path) -> None:
     dog = Watchdog(tmp_path / "watchdog")
+    assert not dog.look()
     (tmp_path / "watchdog").touch()
-    dog.feed()
+    assert dog.look()
+    assert not dog.look()
     assert dog.open
     assert (tmp_path / "watchdog").read_bytes() == b"\0"
     dog.close()
