@@ -108,7 +108,7 @@ if test "${devtype}" = "virtio"; then setenv console ttyAMA0; fi
 # Boot it; and where it cannot be loaded or is no kernel, the other one at once.
 for slot in ${first} ${second}; do
 	if test "${slot}" = "A"; then setenv root ${devnum}:2; else setenv root ${devnum}:3; fi
-	setenv bootargs "gadgetip.slot=${slot} gadgetip.disk=${disk} console=${console} panic=10 quiet loglevel=4 ${extra}"
+	setenv bootargs "gadgetip.slot=${slot} gadgetip.disk=${disk} gadgetip.device=${devtype}${devnum} console=${console} oops=panic softlockup_panic=1 panic=10 quiet loglevel=4 ${extra}"
 	echo "gadgetip: booting slot ${slot}: ${bootargs}"
 	setenv tree ${fdt_addr}
 	if test -z "${tree}"; then

@@ -11,9 +11,10 @@ from board.image import cpio, kernel_modules
 from board.image.boards import Board
 
 SCRIPT = Path(__file__).with_name("init")
+FINDING = Path(__file__).with_name("finding")
 APPLETS = (
     *("cat", "cut", "dd", "echo", "grep", "insmod", "md5sum", "mkdir", "mount", "od", "readlink"),
-    *("reboot", "sh", "sleep", "switch_root", "tr", "umount"),
+    *("reboot", "sh", "sleep", "switch_root", "tr", "umount", "watchdog"),
 )
 MOUNT_POINTS = ("dev", "lower", "proc", "root", "slot", "sys", "upper")
 
@@ -27,6 +28,7 @@ def build(board: Board, busybox: Path, modules: Path, time: int) -> bytes:
     order = kernel_modules.load_order(dependencies, builtin, wanted, required)
     entries = {
         "init": cpio.file(SCRIPT.read_bytes(), 0o755),
+        "finding": cpio.file(FINDING.read_bytes()),
         "bin/busybox": cpio.file(busybox.read_bytes(), 0o755),
         # What the kernel gives the script as its terminal, before the script mounts /dev.
         "dev/console": cpio.device(5, 1),

@@ -1,10 +1,13 @@
 """The repair of what a power cut leaves of a card's partitions, on files that play them."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from board.image import file_systems
 
 PROGRAMS = Path(__file__).parents[3] / "board/image/root/usr/libexec/gadgetip"
 SIZE = 8 << 20
@@ -15,10 +18,18 @@ needs_ext4 = pytest.mark.skipif(shutil.which("mkfs.ext4") is None, reason="e2fsp
 needs_fat = pytest.mark.skipif(shutil.which("mkfs.fat") is None, reason="dosfstools is missing")
 
 
-def repair(program: str, device: Path) -> tuple[int, str]:
-    """Run one of the two; returns its exit status and what it said."""
+def repair(program: str, device: Path, *, first: Path | None = None) -> tuple[int, str]:
+    """Run one of the two; returns its exit status and what it said.
+
+    Programs in the folder `first` go before the system's.
+    """
+    path = os.environ["PATH"] if first is None else f"{first}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["sh", PROGRAMS / program, device], capture_output=True, text=True, check=False
+        ["sh", PROGRAMS / program, device],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PATH": path},
     )
     assert done.stderr == ""
     return done.returncode, done.stdout
@@ -94,6 +105,51 @@ def test_what_gives_no_answer_is_left_alone(tmp_path: Path) -> None:
     assert status == 1
     assert "CANNOT BE READ" in said
     assert list(tmp_path.iterdir()) == []
+
+
+@needs_ext4
+@pytest.mark.parametrize("status", [8, 16, 32, 128, 127, 137, 139, 143])
+def test_a_check_that_did_not_run_to_its_end_destroys_nothing(
+    state: Path, tmp_path: Path, status: int
+) -> None:
+    """No memory, a bad call, killed, a library that is missing: the file system is all right."""
+    before = state.read_bytes()
+    (tmp_path / "e2fsck").write_text(f"#!/bin/sh\nexit {status}\n")
+    (tmp_path / "e2fsck").chmod(0o755)
+    ended, said = repair("repair-state", state, first=tmp_path)
+    assert ended == 1
+    assert "left as it is" in said
+    assert state.read_bytes() == before
+
+
+@needs_ext4
+def test_what_a_newer_system_made_of_it_is_left_alone(state: Path) -> None:
+    """After an update was undone, say."""
+    incompatible = 1024 + 0x60  # s_feature_incompat; this bit nobody has
+    old = state.read_bytes()[incompatible : incompatible + 4]
+    overwrite(state, incompatible, (int.from_bytes(old, "little") | 1 << 31).to_bytes(4, "little"))
+    before = state.read_bytes()
+    ended, said = repair("repair-state", state)
+    assert ended == 1
+    assert "left as it is" in said
+    assert state.read_bytes() == before
+
+
+def features(device: Path) -> str:
+    command = ["dumpe2fs", "-h", str(device)]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    names = ("Filesystem features", "Inode size", "Block size", "Journal size", "Reserved block c")
+    return "".join(line for line in text.splitlines(True) if line.startswith(names))
+
+
+@needs_ext4
+def test_the_new_one_is_as_the_image_had_it(tmp_path: Path) -> None:
+    device, fresh = tmp_path / "state", tmp_path / "fresh"
+    with device.open("wb") as file:
+        file.truncate(64 << 20)
+    assert repair("repair-state", device)[0] == 0
+    file_systems.ext4(fresh, None, 64 << 20, "state", 1_700_000_000, journal=True)
+    assert features(device) == features(fresh)
 
 
 @needs_fat
