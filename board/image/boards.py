@@ -27,6 +27,9 @@ class Board:
     and to have the watchdog, besides what every board needs; `device_trees` are names in the
     kernel's package, of which the first goes to the FAT partition too where the firmware wants it
     there.
+    Of the firmware in `lacking`, which Debian has not, one file will do; `firmware_links` are the
+    names under which Linux asks for firmware that Raspberry Pi publishes under others: link to
+    file.
     """
 
     name: str
@@ -41,7 +44,8 @@ class Board:
     boot_scripts: dict[str, Envelope] = field(default_factory=lambda: {"boot.scr": Envelope.LEGACY})
     firmware: tuple[str, ...] = ()
     wireless: bool = False
-    lacking: str = ""
+    lacking: tuple[str, ...] = ()
+    firmware_links: dict[str, str] = field(default_factory=dict)
 
 
 PI_FIRMWARE = tuple(
@@ -79,6 +83,7 @@ BOARDS: dict[str, Board] = {
             architecture="arm64",
             kernel="linux-image-arm64",
             disk=0x67697032,
+            # Without the first, this kernel cannot restart this board, not even after a panic.
             modules=("bcm2835_wdt", "bcm2835", "sdhci_iproc"),
             device_trees=("bcm2837-rpi-zero-2-w.dtb",),
             boot_files=(
@@ -90,7 +95,17 @@ BOARDS: dict[str, Board] = {
             },
             firmware=PI_WIRELESS,
             wireless=True,
-            lacking="brcm/brcmfmac43436-sdio.bin",
+            lacking=(
+                "brcm/brcmfmac43430b0-sdio.raspberrypi,model-zero-2-w.bin",
+                "brcm/brcmfmac43430b0-sdio.bin",
+            ),
+            firmware_links={
+                f"brcm/brcmfmac{asked}-sdio.raspberrypi,model-zero-2-w.{kind}": (
+                    f"brcmfmac{published}-sdio.{kind}"
+                )
+                for asked, published in (("43430b0", "43436"), ("43430", "43436s"))
+                for kind in ("bin", "clm_blob", "txt")
+            },
         ),
         Board(
             name="pi-zero-w",
@@ -114,11 +129,8 @@ BOARDS: dict[str, Board] = {
             architecture="armhf",
             kernel="linux-image-armmp",
             disk=0x67697062,
-            # The watchdog's first: U-Boot may have started it, and its driver ends that.
-            modules=(
-                *("omap_wdt", "sdhci_omap", "omap_hsmmc"),
-                *("i2c_omap", "tps65217", "tps65217_regulator"),
-            ),
+            # U-Boot may have started the watchdog: its driver stops that.
+            modules=("omap_wdt", "sdhci_omap", "omap_hsmmc"),
             device_trees=("am335x-boneblack.dtb",),
             boot_files=(
                 Source("u-boot-omap", "usr/lib/u-boot/am335x_boneblack/MLO", "MLO"),

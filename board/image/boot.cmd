@@ -102,6 +102,7 @@ if test "${vendor}" = "raspberrypi"; then
 	setenv console ttyS1,115200n8
 	setenv ramdisk_addr_r 0x08000000
 fi
+if test "${soc}" = "am33xx"; then setenv console ttyO0,115200n8; fi
 if test "${devtype}" = "virtio"; then setenv console ttyAMA0; fi
 
 # Boot it; and where it cannot be loaded or is no kernel, the other one at once.

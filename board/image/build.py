@@ -54,7 +54,7 @@ def build(board: Board, inputs: Inputs, target: Path) -> Path:
     )
     with _step("asking Debian's archive"):
         archive.update()
-        kernel_version, kernel = archive.unpacked(inputs.kernel or archive.kernel(board.kernel))
+        kernel_version, kernel = _kernel(board, archive, inputs.kernel)
         busybox_version, busybox = archive.unpacked("busybox-static")
     with _step("Debian"):
         debian_tar, versions = root.debian(board, archive, inputs.cache)
@@ -99,6 +99,19 @@ def build(board: Board, inputs: Inputs, target: Path) -> Path:
     return result
 
 
+def _kernel(board: Board, archive: Archive, asked: str | None) -> tuple[str, Path]:
+    """The kernel that was asked for, or the newest that the mirror really has."""
+    names = [asked] if asked else archive.kernels(board.kernel)
+    for name in names[:-1]:
+        try:
+            return archive.unpacked(name)
+        except BuildError as error:
+            print(
+                f"image: WARNING: the mirror lists {name} and does not have it: {error}", flush=True
+            )
+    return archive.unpacked(names[-1])
+
+
 def _modules(kernel: Path, overlay: Path) -> Path:
     """The kernel's modules that a board needs, unpacked, in the overlay; returns their folder."""
     (source,) = kernel.glob("usr/lib/modules/*")
@@ -133,9 +146,14 @@ def _firmware(board: Board, archive: Archive, overlay: Path, given: Path | None)
             shutil.copyfile(source, target / name, follow_symlinks=False)
     if given is not None:
         shutil.copytree(given, target, dirs_exist_ok=True)
-    if board.lacking and not (target / board.lacking).exists():
+    for link, file in board.firmware_links.items():
+        path = target / link
+        if (path.parent / file).exists():
+            path.unlink(missing_ok=True)
+            path.symlink_to(file)
+    if board.lacking and not any((target / name).exists() for name in board.lacking):
         print(
-            f"image: WARNING: Debian has no {board.lacking}. On a {board.title}\n"
+            f"image: WARNING: Debian has no {board.lacking[-1]}. On a {board.title}\n"
             "image: WARNING: whose radio needs it there will be NO WI-FI.\n"
             "image: WARNING: Give it with FIRMWARE_DIR=; docs/images.md says where to get it.",
             flush=True,

@@ -85,14 +85,16 @@ class Archive:
             raise BuildError(f"Debian has no package {package} for {self.architecture}")
         return f"{package}={match[1]}"
 
-    def kernel(self, metapackage: str) -> str:
-        """The kernel's package that the metapackage stands for."""
-        match = re.search(
+    def kernels(self, metapackage: str) -> list[str]:
+        """The kernels' packages of that flavour, the one that the metapackage stands for first."""
+        depends = re.search(
             r"^Depends: .*?\b(linux-image-\d[^\s,]+)", self._show(metapackage), re.MULTILINE
         )
-        if match is None:
+        if depends is None:
             raise BuildError(f"Debian's {metapackage} names no kernel")
-        return match[1]
+        flavour = depends[1].rpartition("-")[2]
+        known = self._ask("apt-cache", "pkgnames", "linux-image-").split()
+        return [depends[1], *older_kernels(known, depends[1], flavour)]
 
     def unpacked(self, package: str) -> tuple[str, Path]:
         """A package's files, out of the cache or downloaded now: NAME=VERSION and the directory."""
@@ -141,6 +143,18 @@ class Archive:
             *(f"-o{name}={value}" for name, value in options.items()),
             *arguments,
         ]
+
+
+def older_kernels(known: Sequence[str], newest: str, flavour: str) -> list[str]:
+    """The names of the same kernel that are older than the newest, the newer ones first."""
+    pattern = re.compile(rf"linux-image-(\d+\.\d+\.\d+)\+deb\d+-{re.escape(flavour)}")
+    found = {
+        tuple(int(part) for part in match[1].split(".")): name
+        for name in known
+        if (match := pattern.fullmatch(name))
+    }
+    limit = next((number for number, name in found.items() if name == newest), None)
+    return [found[number] for number in sorted(found, reverse=True) if limit and number < limit]
 
 
 def key_of(*parts: str) -> str:

@@ -31,7 +31,7 @@ def ext4(
     command += ["-E", f"hash_seed={identifier},root_owner=0:0,lazy_itable_init=0,nodiscard"]
     command += ["-d", str(folder)] if folder else []
     command += [str(target), f"{size // 1024}k"]
-    subprocess.run(command, check=True, env=environment, stderr=subprocess.DEVNULL)
+    subprocess.run(command, check=True, env=environment, capture_output=True)
     if folder is not None:
         _fix_times(target, folder, time, environment)
 

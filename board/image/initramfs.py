@@ -24,7 +24,8 @@ def build(board: Board, busybox: Path, modules: Path, time: int) -> bytes:
     dependencies = kernel_modules.read_dependencies((modules / "modules.dep").read_text())
     builtin = (modules / "modules.builtin").read_text().splitlines()
     wanted = (*kernel_modules.INITRAMFS[:4], *board.modules, *kernel_modules.INITRAMFS[4:])
-    order = kernel_modules.load_order(dependencies, builtin, wanted)
+    required = kernel_modules.REQUIRED | {*board.modules}
+    order = kernel_modules.load_order(dependencies, builtin, wanted, required)
     entries = {
         "init": cpio.file(SCRIPT.read_bytes(), 0o755),
         "finding": cpio.file(FINDING.read_bytes()),

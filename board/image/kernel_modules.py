@@ -7,7 +7,7 @@ that a board unpacks several times faster than xz.
 
 import lzma
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -86,7 +86,10 @@ def selected(dependencies: Mapping[str, Iterable[str]], kept: Iterable[str] = KE
 
 
 def load_order(
-    dependencies: Mapping[str, list[str]], builtin: Iterable[str], wanted: Iterable[str]
+    dependencies: Mapping[str, list[str]],
+    builtin: Iterable[str],
+    wanted: Iterable[str],
+    required: Collection[str] = REQUIRED,
 ) -> list[str]:
     """The files of these modules in an order in which each can be loaded after what it needs.
 
@@ -99,7 +102,7 @@ def load_order(
     for name in wanted:
         path = paths.get(name)
         if path is None:
-            if name in REQUIRED and name not in inside:
+            if name in required and name not in inside:
                 raise BuildError(f"the kernel has no module {name}")
             continue
         order += [each for each in (*reversed(dependencies[path]), path) if each not in order]

@@ -90,7 +90,7 @@ def _apply(change: Change, root: Path) -> None:
         case MakeLink():
             _make_link(below(root, change.path), change.target)
         case Overwrite():
-            _overwrite(below(root, change.path), change)
+            _overwrite(root, change)
         case NameHost():
             if root == ROOT:
                 socket.sethostname(change.name)
@@ -153,15 +153,19 @@ def _make_link(path: Path, target: str) -> None:
     draft.replace(path)
 
 
-def _overwrite(path: Path, change: Overwrite) -> None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+def _overwrite(root: Path, change: Overwrite) -> None:
+    descriptor = os.open(below(root, change.path), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         if os.pread(descriptor, len(change.old), change.offset) != change.old:
             raise OSError("it has changed meanwhile")
+        if change.mark:
+            write_file(below(root, change.mark), WriteFile(change.mark, b""))
         os.pwrite(descriptor, change.new, change.offset)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    if change.mark:
+        _apply(RemoveFile(change.mark), root)
 
 
 def _flush_directory(path: Path) -> None:

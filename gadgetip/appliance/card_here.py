@@ -44,22 +44,21 @@ class Card:
     def boot_state(self) -> Slots:
         """Which slot boots next, and how often each may still."""
         with self.open(self.disk) as disk:
-            return choose_boot_state([disk.read(offset, SECTOR) for offset in STATE_OFFSETS])
+            return choose_boot_state(_copies(disk))
 
     def change_boot_state(self, change: Callable[[Slots], Slots]) -> Slots:
         """Make of it what `change` says, in both copies, and return it.
 
-        Nothing is written where that is there already, and nobody else changes it in between.
+        Nothing is written where that is there already, and nobody else changes it in between. A
+        copy that could not even be read may fail as long as the other one does not.
         """
         with self.open(self.disk, writing=True) as disk:
             disk.lock()
-            copies = [disk.read(offset, SECTOR) for offset in STATE_OFFSETS]
+            copies = _copies(disk)
             slots = change(choose_boot_state(copies))
             sector = format_boot_state(slots)
             if any(parse_boot_state(copy) != slots for copy in copies):
-                for offset in STATE_OFFSETS:
-                    disk.write(offset, sector)
-                    disk.sync()
+                _write_copies(disk, copies, sector)
         return slots
 
     def content(self, slot: Slot) -> Manifest | None:
@@ -97,6 +96,32 @@ def card_here(
         {slot: devices / path.name for slot, path in found.items()},
         booted.slot,
     )
+
+
+def _copies(disk: Storage) -> list[bytes]:
+    """The boot state's; one that cannot be read is damaged."""
+    copies = []
+    for offset in STATE_OFFSETS:
+        try:
+            copies.append(disk.read(offset, SECTOR))
+        except OSError:
+            copies.append(b"")
+    return copies
+
+
+def _write_copies(disk: Storage, before: list[bytes], sector: bytes) -> None:
+    failed: list[OSError] = []
+    grave = False
+    for offset, copy in zip(STATE_OFFSETS, before, strict=True):
+        try:
+            disk.write(offset, sector)
+            disk.sync()
+        except OSError as error:
+            failed.append(error)
+            # What is read there the next time is what was there before.
+            grave = grave or parse_boot_state(copy) is not None
+    if grave or len(failed) == len(before):
+        raise failed[0]
 
 
 def _partition(block_devices: Path, devices: Path, booted: Booted, number: int) -> Path:

@@ -36,13 +36,15 @@ class Overwrite:
     """Put `new` over `old`, as long, at this offset of a file that stays where it is.
 
     So nothing of `old` is left on the medium, as a new file in its place would leave it. It is not
-    done where `old` is not there, nor once an earlier change has failed.
+    done where `old` is not there, nor once an earlier change has failed. An empty file `mark` is
+    there while it is done, and stays where it came to no end.
     """
 
     path: str
     offset: int
     old: bytes
     new: bytes
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)

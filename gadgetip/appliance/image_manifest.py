@@ -26,7 +26,8 @@ NOTHING = b"nothing\n".ljust(SIZE, b"\0")
 """What is there while a slot is written over."""
 
 END_OF_RECORDS = max(RECORD_OFFSETS.values()) + SIZE
-LARGEST_OFFSET = 64 << 30
+LARGEST_OFFSET = 1 << 30
+"""In bytes: so much is read and thrown away at most."""
 LARGEST_SIZE = 16 << 30
 """In bytes; a board compares the size with its own slot's as well."""
 

@@ -14,7 +14,7 @@ LAMPS = ("ACT", "led0", "beaglebone:green:usr0", "beaglebone:green:heartbeat")
 """The lamps of the known boards: Raspberry Pis, Raspberry Pis of older kernels, BeagleBones."""
 
 PROBLEM_HERE = "/run/gadgetip-problem.txt"
-"""Is there while gadgetip.toml is wrong: the card's gadgetip-problem.txt once more."""
+"""Is there while the lamp has to tell of a problem: the card's gadgetip-problem.txt once more."""
 
 
 class Light(StrEnum):

@@ -14,9 +14,13 @@ nothing, and one in the middle of writing over is mended at the next boot.
 A card that can give only a part of this still makes a board that attaches. Where the boot partition
 cannot be read, the last configuration goes on; where there is nothing that lasts, the passphrase
 stays on the card; where the key is lost, a cable may still do.
+
+A file that is refused now, and that an earlier system took over byte for byte, is not its owner's
+mistake. It is told all the same, but is no reason to be without a supervisor, so that an update
+that reads configurations wrongly does not pass its trial.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 
 from gadgetip.appliance.changes import (
@@ -35,6 +39,7 @@ from gadgetip.appliance.problem_text import (
     problem_page,
     problems_of,
 )
+from gadgetip.appliance.provisioned import CONFIG, MISREAD_HERE
 from gadgetip.appliance.striking_out import mend, strike_out, struck
 from gadgetip.appliance.wifi import WifiKey, format_key, key_of, supplicant_text
 from gadgetip.strict_toml import decode_document
@@ -52,7 +57,6 @@ LOCALTIME = "/etc/localtime"
 ZONES = "/usr/share/zoneinfo"
 AUTHORIZED_KEYS = "/root/.ssh/authorized_keys"
 SUPPLICANT = f"/etc/wpa_supplicant/wpa_supplicant-{INTERFACE}.conf"
-CONFIG = "/etc/gadgetip/gadgetip.toml"
 _HEAD = "# Made by gadgetip from gadgetip.toml each time the board boots: a change here is lost.\n"
 
 
@@ -126,7 +130,8 @@ class Provisioning:
     """What to do, in this order; why the file was refused; and the whole text for its owner.
 
     There may be something to say about a file that is taken over. `made` are those of the changes
-    that the next boot can make again as long as all is as it is; `card` is what the file is now.
+    that the next boot can make again as long as all is as it is; `card` is what the file is now;
+    `to_do` has a sentence for each thing that its owner is to do.
     """
 
     changes: tuple[Change, ...]
@@ -134,11 +139,16 @@ class Provisioning:
     page: str
     made: tuple[Change, ...] = ()
     card: bytes = b""
+    to_do: tuple[str, ...] = ()
 
 
 NO_ATTACHMENT = (
     "Name a device: there is no [[attachment]] in the file yet, so that the board has nothing to "
     "attach. The file shows what one looks like; take the # away in front of its lines."
+)
+CARD_FAILS = (
+    "Take another card before long: this one could not be written. What was changed may be gone at "
+    "the next start, and a passphrase may still be in the file."
 )
 NOT_LASTING = (
     "Take another card before long: the fourth partition of this one cannot be used. What is "
@@ -155,7 +165,7 @@ def provision(present: Present, places: Places | None = None) -> Provisioning:
     problems = _problems(present)
     earlier = bool(problems) and _can_go_on(present)
     changes: list[Change] = [] if mended is None else [mended]
-    if present.interrupted and present.config is not None:
+    if present.interrupted and present.config is not None and mended is None:
         changes.append(RemoveFile(places.mark))
     to_do: list[str] = []
     made: list[Change] = []
@@ -172,17 +182,41 @@ def provision(present: Present, places: Places | None = None) -> Provisioning:
     if not present.lasting:
         to_do.append(NOT_LASTING)
     page = problem_page(problems, earlier=earlier) or note_page(to_do)
-    changes += _tell(page, places, fault=fault)
+    misread = _is_misread(present, problems)
+    changes.append(WriteFile(MISREAD_HERE, b"") if misread else RemoveFile(MISREAD_HERE))
+    changes += tell(page, places, fault=fault)
     if page:
         made = []  # the next boot has to say it again
-    return Provisioning(tuple(changes), problems, page, tuple(made), card)
+    return Provisioning(tuple(changes), problems, page, tuple(made), card, tuple(to_do))
+
+
+def page_of_failures(decided: Provisioning, failed: Iterable[str], places: Places) -> str:
+    """The whole text for the owner once changes have failed; `failed` has a line for each.
+
+    What could not be written onto the card is told, since the next boot may lack it.
+    """
+    lost = [line for line in failed if line.startswith((places.boot, places.partition))]
+    if decided.problems or not lost:
+        return decided.page
+    return note_page([*decided.to_do, f"{CARD_FAILS} ({'; '.join(lost)})"])
 
 
 def _mended(present: Present, places: Places) -> Overwrite | None:
     """What ends the taking out of a passphrase that a power cut interrupted."""
     if not present.interrupted or present.config is None or present.kept is None:
         return None
-    return mend(places.card_config, present.config, present.kept)
+    found = mend(places.card_config, present.config, present.kept)
+    return found and replace(found, mark=places.mark)
+
+
+def _is_misread(present: Present, problems: tuple[str, ...]) -> bool:
+    """Whether an earlier system took over what this one refuses."""
+    return (
+        bool(problems)
+        and present.kept is not None
+        and not _is_right(present.kept)
+        and present.config in {None, present.kept}
+    )
 
 
 def _can_go_on(present: Present) -> bool:
@@ -207,8 +241,8 @@ def _problems(present: Present) -> tuple[str, ...]:
     if board.wifi is not None:
         if _lacks_key(present.config, present.key) and _can_go_on(present):
             found.append(
-                f'[board.wifi] psk is "{MOVED}", but this board has no key of the network '
-                f'"{board.wifi.ssid}": write its passphrase there again'
+                f'[board.wifi] psk is "{MOVED}", but this board has no key of that network: write '
+                "its passphrase there again"
             )
         if _has_passphrase(board.wifi) and strike_out(CONFIG_NAME, present.config) is None:
             found.append('[board.wifi] psk has to be written plainly, as psk = "..." on one line')
@@ -220,11 +254,9 @@ def _to_do(config: bytes, key: WifiKey | None) -> list[str]:
     read = _read(config)
     found = [] if read.attachments else [NO_ATTACHMENT]
     if _lacks_key(config, key):
-        assert read.board is not None
-        assert read.board.wifi is not None
         found.append(
-            f'Write the passphrase of the network "{read.board.wifi.ssid}" into [board.wifi] psk '
-            "again: this board has lost its key, and joins no wireless network until then."
+            "Write the passphrase of the network into [board.wifi] psk again: this board has lost "
+            "its key, and joins no wireless network until then."
         )
     return found
 
@@ -249,7 +281,7 @@ def _take_over(
             changes.append(WriteFile(places.key, format_key(key), 0o600, 0o700))
         changes.append(WriteFile(places.kept_config, kept, 0o600, 0o700))
         if edit is not None:
-            changes += [WriteFile(places.mark, b""), edit, RemoveFile(places.mark)]
+            changes.append(replace(edit, mark=places.mark))
     return changes, kept, key
 
 
@@ -282,7 +314,7 @@ def _network(board: BoardConfig, key: WifiKey | None) -> Change:
     return WriteFile(SUPPLICANT, supplicant_text(board.wifi, found).encode(), 0o600)
 
 
-def _tell(page: str, places: Places, *, fault: bool) -> list[Change]:
+def tell(page: str, places: Places, *, fault: bool) -> list[Change]:
     """The text for the owner; `fault` says whether the lamp tells it, too."""
     here = WriteFile(PROBLEM_HERE, page.encode()) if fault else RemoveFile(PROBLEM_HERE)
     # The card last: it may be what is broken.

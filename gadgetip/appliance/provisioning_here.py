@@ -6,7 +6,15 @@ from pathlib import Path
 
 from gadgetip.appliance.applying import ROOT, apply_changes, below
 from gadgetip.appliance.changes import Change, WriteFile
-from gadgetip.appliance.provisioning import ZONES, Places, Present, Provisioning, provision
+from gadgetip.appliance.provisioning import (
+    ZONES,
+    Places,
+    Present,
+    Provisioning,
+    page_of_failures,
+    provision,
+    tell,
+)
 from gadgetip.appliance.wifi import parse_key
 from gadgetip.strict_toml import MAX_FILE_BYTES
 from gadgetip.supervisor.board_config import IMAGE_FILE
@@ -14,10 +22,11 @@ from gadgetip.supervisor.board_config import IMAGE_FILE
 
 @dataclass(frozen=True, slots=True)
 class Provisioned:
-    """What was decided, and what of it failed."""
+    """What was decided, what of it failed, and the whole text for the owner."""
 
     decided: Provisioning
     failed: tuple[str, ...]
+    page: str
 
 
 def provision_here(root: Path = ROOT, places: Places | None = None) -> Provisioned:
@@ -28,7 +37,11 @@ def provision_here(root: Path = ROOT, places: Places | None = None) -> Provision
     failed = apply_changes(decided.changes, root, read_only=(places.boot,))
     if decided.made and present.lasting and not failed:
         failed = apply_changes(_remember(decided, root, places), root)
-    return Provisioned(decided, failed)
+    page = page_of_failures(decided, failed, places)
+    if page != decided.page:
+        # The lamp, and the card, which may take this much.
+        apply_changes(tell(page, places, fault=True), root, read_only=(places.boot,))
+    return Provisioned(decided, failed, page)
 
 
 def _remember(decided: Provisioning, root: Path, places: Places) -> list[Change]:

@@ -5,12 +5,18 @@ tried first, a few times. A boot counts one try down before it starts the kernel
 become healthy counts up again. So a new system that does not come up, or comes up and never gets
 well, runs out of tries, and the old one boots, whatever the new one does.
 
+A system that was found well is *confirmed*, and has more tries than an update on trial: somebody
+who cuts the power three times before a board is well has said nothing against it. Should even those
+run out, the other system stands in for it, and it is tried again, like an update; only then the
+other one takes its place for good. More could be known, that a slot was well in some year, but not
+in what U-Boot's script can count; and a system that has failed twelve times is no loss.
+
 Three variables of the boot loader's hold all of it, in a form that a short script of U-Boot's can
 read (board/image/boot.cmd); `next_boot` is what that script does:
 
     BOOT_ORDER=B A      the slots, the preferred one first
-    BOOT_A_LEFT=3       how often each may still be tried
-    BOOT_B_LEFT=2
+    BOOT_A_LEFT=9       how often each may still be tried; only the system that was found well
+    BOOT_B_LEFT=2       last has more than three
 """
 
 import re
@@ -19,6 +25,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 TRIES = 3
+"""Of an update, and of any other system of which nothing is known."""
+CONFIRMED = 9
+"""Of a system since it was found well: one digit, as the boot script counts."""
 
 ORDER = "BOOT_ORDER"
 
@@ -71,7 +80,8 @@ def next_boot(slots: Slots) -> tuple[Slot, Slots]:
 
 def before_writing(slots: Slots, running: Slot) -> Slots:
     """Before the other slot is written over: only the running one may boot."""
-    return replace(slots.having(running.other, 0).having(running, TRIES), preferred=running)
+    left = max(slots.left(running), TRIES)
+    return replace(slots.having(running.other, 0).having(running, left), preferred=running)
 
 
 def after_writing(slots: Slots, running: Slot) -> Slots:
@@ -80,11 +90,29 @@ def after_writing(slots: Slots, running: Slot) -> Slots:
 
 
 def when_healthy(slots: Slots, running: Slot) -> Slots:
-    """Once the board is well: the running slot is the one to boot, with all its tries.
+    """Once the board is well: the running slot is confirmed, and the one to boot, as a rule.
 
-    One that runs because the preferred one did not come up becomes the preferred one.
+    One that runs because the preferred one did not come up takes its place, if that was an update
+    on trial: the running one was confirmed until then, which its tries tell. Where the preferred
+    one was, it is tried again.
     """
-    return replace(slots.having(running, TRIES), preferred=running)
+    other = running.other
+    well = slots.having(running, CONFIRMED)
+    if slots.preferred is running:
+        return well.having(other, min(slots.left(other), TRIES))
+    if slots.left(running) > TRIES:
+        return replace(well, preferred=running)
+    return well.having(other, TRIES)
+
+
+def is_confirmed(slots: Slots, running: Slot) -> bool:
+    """Whether the running system has been well since it was started.
+
+    The boot loader takes one of its tries, and who finds it well gives them all back. It takes none
+    of a system that it starts because it could not load the preferred one.
+    """
+    gave_way = slots.preferred is not running and slots.left(running.other) < TRIES
+    return slots.left(running) >= CONFIRMED and not gave_way
 
 
 def format_slots(slots: Slots) -> dict[str, str]:

@@ -7,15 +7,21 @@ import subprocess
 from collections.abc import Callable
 
 from gadgetip.appliance.card_here import Card, card_here
-from gadgetip.appliance.slots import when_healthy
-from gadgetip.appliance.update_plan import is_confirmed
+from gadgetip.appliance.slots import CONFIRMED, Slots, is_confirmed, when_healthy
 from gadgetip.errors import PrerequisiteError
 
 ATTEMPTS = 3
 PATIENCE_S = 90.0
 """systemd gives a service so long to stop."""
+COMMAND_LIMIT_S = 30.0
+"""A first process that answers no more must not keep the watch from its next look."""
 
 Say = Callable[[str], None]
+
+
+def run_command(command: list[str]) -> object:
+    """Run it and wait, but not for ever."""
+    return subprocess.call(command, timeout=COMMAND_LIMIT_S)
 
 
 class Trial:
@@ -25,7 +31,7 @@ class Trial:
         self,
         say: Say,
         find: Callable[[], Card] = card_here,
-        run: Callable[[list[str]], object] = subprocess.call,
+        run: Callable[[list[str]], object] = run_command,
     ) -> None:
         """Find the card; where there is none, or it cannot be read, there is no trial."""
         self._say = say
@@ -34,9 +40,11 @@ class Trial:
         self._attempts = ATTEMPTS
         self._restarts = 0
         self._restarted: float | None = None
+        self._began = Slots()
         try:
             card = find()
-            if not is_confirmed(card.boot_state(), card.running):
+            self._began = card.boot_state()
+            if not is_confirmed(self._began, card.running):
                 self._card = card
         except (OSError, PrerequisiteError) as error:
             say(f"which system boots next is left as it is: {error}")
@@ -47,13 +55,20 @@ class Trial:
         return self._card is not None
 
     def pass_it(self) -> None:
-        """This system is well: it is the one to boot from now on."""
+        """This system is well: it is the one to boot, unless somebody has said otherwise since."""
         if self._card is None:
             return
         running = self._card.running
+
+        def confirm(slots: Slots) -> Slots:
+            if slots == self._began:
+                return when_healthy(slots, running)
+            # An update or a rollback during the trial: what it prefers, it prefers.
+            return slots.having(running, CONFIRMED)
+
         try:
-            self._card.change_boot_state(lambda slots: when_healthy(slots, running))
-            self._say(f"the system in slot {running} is well, and boots from now on")
+            boots = self._card.change_boot_state(confirm).preferred
+            self._say(f"the system in slot {running} is well; slot {boots} boots next")
             self._card = None
         except OSError as error:
             self._attempts -= 1
@@ -68,5 +83,9 @@ class Trial:
         ):
             return
         self._say(f"the system in slot {self._card.running} does not get well: restarting")
-        self._run(["systemctl", "reboot", *["--force"] * self._restarts])
+        command = ["systemctl", "reboot", *["--force"] * self._restarts]
         self._restarts, self._restarted = min(2, self._restarts + 1), now
+        try:
+            self._run(command)
+        except (OSError, subprocess.SubprocessError) as error:
+            self._say(f"it cannot be restarted: {error}")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from gadgetip.appliance.image_manifest import NotAnImageError
 
 PIECE = 1 << 20
-MEMORY = 160 << 20
+MEMORY = 96 << 20
 """What unpacking may take, in bytes: `xz -9` needs 65 MiB."""
 
 _XZ = b"\xfd7zXZ\0"

@@ -7,18 +7,10 @@ back is how people look for the version that broke something. What cannot work i
 import re
 
 from gadgetip.appliance.image_manifest import About, Manifest
-from gadgetip.appliance.slots import TRIES, Slot, Slots
+from gadgetip.appliance.slots import Slot, Slots, is_confirmed
 from gadgetip.errors import GadgetipError
 
 _NUMBERS = re.compile(r"\d+(?:\.\d+)*", re.ASCII)
-
-
-def is_confirmed(slots: Slots, running: Slot) -> bool:
-    """Whether the running system has been well since it was started.
-
-    The boot loader takes one of its tries, and who finds it well gives them all back.
-    """
-    return slots.left(running) >= TRIES
 
 
 def check_update(running: About, image: Manifest, slot_size: int) -> str:

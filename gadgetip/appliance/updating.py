@@ -1,5 +1,6 @@
 """An update in place: an image's system written into the slot that does not run.
 
+    0. the image is read as far as the first bytes of its system: one that is useless costs nothing
     1. only the running slot may boot
     2. the other is written, but for its head, which stays zeros: no boot loader finds a file system
        there
@@ -48,11 +49,13 @@ def write_update(card: Card, image: Unpacker, manifest: Manifest, progress: Prog
     `GadgetipError` for a card that does not keep what it was given, `OSError`.
     """
     other = card.running.other
+    image.skip_to(manifest.offset)
+    first = image.exactly(min(PIECE, manifest.size))
+    # Nobody else updates or mounts it before it is the one to try.
     with card.open(card.slots[other], writing=True, exclusive=True) as partition:
         card.change_boot_state(lambda slots: before_writing(slots, card.running))
         card.write_content(other, None)
-        image.skip_to(manifest.offset)
-        _write(partition, image, manifest, progress)
+        _write(partition, first, image, manifest, progress)
         if not holds(partition, manifest, progress):
             partition.write(0, bytes(min(HEAD, manifest.size)))
             partition.sync()
@@ -60,8 +63,8 @@ def write_update(card: Card, image: Unpacker, manifest: Manifest, progress: Prog
                 "the card does not hold what was written to it: it is worn out, or no good. The "
                 "running system is as it was; take another card"
             )
-    card.write_content(other, manifest)
-    card.change_boot_state(lambda slots: after_writing(slots, card.running))
+        card.write_content(other, manifest)
+        card.change_boot_state(lambda slots: after_writing(slots, card.running))
 
 
 def holds(partition: Storage, manifest: Manifest, progress: Progress) -> bool:
@@ -89,17 +92,20 @@ def prefer_other(card: Card, progress: Progress) -> Manifest:
                 f"slot {other} does not hold {content.about.version} any more: its bytes have "
                 "changed. Update to it instead"
             )
-    card.change_boot_state(lambda slots: after_writing(slots, card.running))
+        card.change_boot_state(lambda slots: after_writing(slots, card.running))
     return content
 
 
-def _write(partition: Storage, image: Unpacker, manifest: Manifest, progress: Progress) -> None:
-    digest = hashlib.sha256()
-    head = image.exactly(min(HEAD, manifest.size))
-    digest.update(head)
+def _write(
+    partition: Storage, first: bytes, image: Unpacker, manifest: Manifest, progress: Progress
+) -> None:
+    digest = hashlib.sha256(first)
+    head, behind = first[:HEAD], first[HEAD:]
     partition.write(0, bytes(len(head)))
     partition.sync()
-    done = waiting = len(head)
+    if behind:
+        partition.write(len(head), behind)
+    done = waiting = len(first)
     while done < manifest.size:
         piece = image.exactly(min(PIECE, manifest.size - done))
         digest.update(piece)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from gadgetip.appliance.health import Health
 from gadgetip.appliance.lamp import PROBLEM_HERE, Light, choose_lamp, lamp_writes, light_of
+from gadgetip.appliance.provisioned import CONFIG, MISREAD_HERE
 from gadgetip.appliance.trial import Trial
 from gadgetip.errors import GadgetipError
 from gadgetip.service.asking import ask
@@ -34,6 +35,8 @@ def watch(
     leds: Path = LEDS,
     watchdog: Path = WATCHDOG,
     problem_file: Path = Path(PROBLEM_HERE),
+    misread_file: Path = Path(MISREAD_HERE),
+    config: Path = Path(CONFIG),
     trial: Trial | None = None,
 ) -> None:
     """Go on until `wait` returns true; it is given seconds. `say` is told each change of light."""
@@ -50,18 +53,21 @@ def watch(
         answer = _states()
         states = answer if answer is not None else states
         now = time.monotonic()
-        health = health.looked(now, answers=answer is not None, problem=problem_file.exists())
-        light = light_of(states, problem=health.problem, silent=health.silent(now))
+        problem = problem_file.exists()
+        # The supervisor's unit has the same condition.
+        refused = problem and not config.exists() and not misread_file.exists()
+        health = health.looked(now, answers=answer is not None, expected=not refused)
+        light = light_of(states, problem=problem, silent=health.silent(now))
         if light is not shown:
             lamp.show(light)
             say(f"lamp: {light}")
             shown = light
-        if health.well(now):
+        if trial.open and health.settled(now):
+            trial.pass_it()
+        if health.well(now) and not (trial.open and health.overdue(now)):
             dog.feed()
         elif trial.open and not dog.open:
             trial.fail(now)
-        if trial.open and health.settled(now):
-            trial.pass_it()
         if wait(INTERVAL_S):
             break
     dog.close()
@@ -90,15 +96,16 @@ class Lamp:
 
 
 class Watchdog:
-    """The hardware watchdog (Documentation/watchdog/watchdog-api.rst), if this machine has one."""
+    """The hardware watchdog (Documentation/watchdog/watchdog-api.rst), if this machine has one.
+
+    Its driver may come later, and somebody else may have it still: each feeding tries again.
+    """
 
     def __init__(self, path: Path = WATCHDOG) -> None:
         self.problem = ""
+        self._path = path
         self._file: int | None = None
-        try:
-            self._file = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        except OSError as error:
-            self.problem = error.strerror or str(error)
+        self._open()
 
     @property
     def open(self) -> bool:
@@ -107,6 +114,7 @@ class Watchdog:
 
     def feed(self) -> None:
         """Keep it from restarting the machine for another timeout."""
+        self._open()
         self._write(b"\0")
 
     def close(self) -> None:
@@ -115,6 +123,13 @@ class Watchdog:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+    def _open(self) -> None:
+        if self._file is None:
+            try:
+                self._file = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+            except OSError as error:
+                self.problem = error.strerror or str(error)
 
     def _write(self, data: bytes) -> None:
         if self._file is not None:

@@ -64,7 +64,13 @@ def supplicant_text(wifi: Wifi, key: WifiKey) -> str:
 
     The name is written in hexadecimal, so that nothing in it can be taken for anything else.
     """
-    secret = f"psk={key.key}" if key.key else "key_mgmt=NONE"
+    # WPA2 alone: WPA1 can be broken, WPA3 wants the passphrase itself, which is not kept. Protected
+    # management frames where the access point has them.
+    secret = (
+        f"proto=RSN\n\tkey_mgmt=WPA-PSK WPA-PSK-SHA256\n\tieee80211w=1\n\tpsk={key.key}"
+        if key.key
+        else "key_mgmt=NONE"
+    )
     return f"""\
 # Made by gadgetip from gadgetip.toml each time the board boots: a change here is lost.
 ctrl_interface=DIR=/run/wpa_supplicant GROUP=netdev

@@ -17,12 +17,12 @@ def provision(output: Output) -> int:
     """
     need_image("provision")
     done = provision_here()
-    for line in done.decided.page.splitlines():
+    for line in done.page.splitlines():
         click.echo(safe(line))
     if done.failed:
         raise GadgetipError(f"not all could be done: {'; '.join(done.failed)}")
     if done.decided.problems:
         return ExitStatus.ERROR
-    if not done.decided.page:
+    if not done.page:
         output.say("gadgetip.toml is taken over")
     return ExitStatus.DONE

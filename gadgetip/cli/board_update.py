@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import select
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,9 +14,9 @@ import click
 from gadgetip.appliance.card_here import Card, card_here
 from gadgetip.appliance.image_manifest import About, NotAnImageError, parse_about
 from gadgetip.appliance.restarting import restart_soon
-from gadgetip.appliance.slots import Slot, next_boot
+from gadgetip.appliance.slots import Slot, is_confirmed, next_boot
 from gadgetip.appliance.unpacking import Unpacker
-from gadgetip.appliance.update_plan import check_trial, check_update, is_confirmed
+from gadgetip.appliance.update_plan import check_trial, check_update
 from gadgetip.appliance.updating import prefer_other, read_manifest, write_update
 from gadgetip.cli.output import Output, common_options
 from gadgetip.errors import GadgetipError, PrerequisiteError, UsageError
@@ -60,6 +61,9 @@ The other system is read and compared first, which takes some seconds.
 Example:
   gadgetip --on root@dongle.local board rollback --reboot
 """
+
+STDIN_LIMIT_S = 120
+"""A network that is gone is not always told of; and while an update goes on, there is no other."""
 
 reboot_option = click.option(
     "--reboot/--no-reboot", default=False, help="Start the board again when it is done."
@@ -202,7 +206,7 @@ def _source(image: str) -> Iterator[Callable[[int], bytes]]:
     if image == "-":
         if sys.stdin.isatty():
             raise UsageError("standard input is a terminal, and an image was expected: `... <FILE`")
-        yield _reading(sys.stdin.fileno(), "standard input")
+        yield _reading(sys.stdin.fileno(), "standard input", STDIN_LIMIT_S)
         return
     try:
         file = os.open(Path(image), os.O_RDONLY | os.O_CLOEXEC)
@@ -214,8 +218,16 @@ def _source(image: str) -> Iterator[Callable[[int], bytes]]:
         os.close(file)
 
 
-def _reading(file: int, name: str) -> Callable[[int], bytes]:
+def _reading(file: int, name: str, limit_s: int | None = None) -> Callable[[int], bytes]:
+    poll = select.poll()
+    poll.register(file, select.POLLIN)
+
     def read(limit: int) -> bytes:
+        if limit_s is not None and not poll.poll(limit_s * 1000):
+            raise GadgetipError(
+                f"{name}: nothing came for {limit_s} s, and the image is not all there: "
+                "look at what sends it, and begin again"
+            )
         try:
             return os.read(file, limit)
         except OSError as error:

@@ -138,7 +138,12 @@ def ssh_command(destination: str, arguments: Sequence[str], *, terminal: bool) -
 def take_image(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
     """The image that `board update` names, if it is a file, and the arguments for there."""
     rest = list(arguments)
-    words = [index for index, each in enumerate(rest) if each == "-" or not each.startswith("-")]
+    end = rest.index("--") if "--" in rest else len(rest)
+    words = [
+        index
+        for index, each in enumerate(rest)
+        if index > end or (index < end and (each == "-" or not each.startswith("-")))
+    ]
     if [rest[index] for index in words[:2]] != ["board", "update"] or len(words) != len(
         IMAGE_WORDS
     ):

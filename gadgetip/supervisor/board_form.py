@@ -1,14 +1,16 @@
 """The form of `[board]`: what is checked before an image believes it.
 
 A board without screen and keyboard cannot be asked what it did not understand, so that whatever can
-be told wrong from the text is. A passphrase is never quoted: messages go to logs, to the serial
-console and to a file that anybody can read.
+be told wrong from the text is. A passphrase is never quoted, nor what stands beside it, where one
+may have been written by mistake: messages go to logs, to the serial console and to a file that
+anybody can read.
 """
 
 import base64
 import binascii
 import re
 import struct
+from collections.abc import Callable
 
 from gadgetip.strict_toml import StrictTable
 from gadgetip.supervisor.board_config import MOVED, BoardConfig, Wifi
@@ -51,13 +53,22 @@ def _read_wifi(table: StrictTable) -> Wifi:
     table.need("country", 'where the board is, as two capital letters ("DE"): radio laws differ')
     table.need("ssid", "the name of the network")
     table.need("psk", 'the passphrase of the network; "" if it is open')
-    country = table.text("country", "", _country_problem)
-    ssid = table.text("ssid", "", _ssid_problem)
-    psk = table.text("psk", "", lambda _: None)
-    if problem := psk_problem(psk):
-        table.fault("psk", f"psk {problem}")
+    country = _unquoted(table, "country", _country_problem)
+    ssid = _unquoted(table, "ssid", _ssid_problem)
+    psk = _unquoted(table, "psk", psk_problem)
     table.close()
     return Wifi(country, ssid, psk)
+
+
+def _unquoted(table: StrictTable, key: str, problem_of: Callable[[str], str | None]) -> str:
+    """A text that no message has: the passphrase may have got into the wrong line."""
+    default: str | None = None
+    value = table.text(key, default, lambda _: None)
+    if value is None:
+        return ""
+    if problem := problem_of(value):
+        table.fault(key, f"{key} {problem}")
+    return value
 
 
 def _hostname_problem(text: str) -> str | None:
@@ -98,13 +109,13 @@ def ssh_key_problem(text: str) -> str | None:
 def _country_problem(text: str) -> str | None:
     if _COUNTRY.fullmatch(text):
         return None
-    return 'write the two capital letters of the country, "DE", "GB", "US"'
+    return 'has to be the two capital letters of the country, "DE", "GB", "US"'
 
 
 def _ssid_problem(text: str) -> str | None:
     if text.isprintable() and 1 <= len(text.encode()) <= MAX_SSID_BYTES:
         return None
-    return f"the name of a network has 1 to {MAX_SSID_BYTES} bytes, all of them printable"
+    return f"is no name of a network, which has 1 to {MAX_SSID_BYTES} bytes, all of them printable"
 
 
 def psk_problem(psk: str) -> str | None:

@@ -14,7 +14,7 @@ from gadgetip.appliance.boot_state import (
     format_boot_state,
     parse_boot_state,
 )
-from gadgetip.appliance.slots import Slot, Slots, after_writing, next_boot, when_healthy
+from gadgetip.appliance.slots import CONFIRMED, Slot, Slots, after_writing, next_boot, when_healthy
 from tests.image import small_card
 from tests.image.script_machine import boot, device_tree
 from tests.image.small_card import SLOTS, SmallCard, first_partition, slot, system
@@ -24,7 +24,7 @@ ENVELOPES = {64: Envelope.LEGACY, 32: Envelope.FIT}
 TIME = 1_700_000_000
 
 STATES = [Slots(*each) for each in itertools.product(Slot, (0, 1, 2, 3), (0, 1, 2, 3))]
-ODD = [Slots(Slot.A, 9, 0), Slots(Slot.B, 7, 9), Slots(Slot.A, 0, 8)]
+ODD = [Slots(Slot.A, 9, 0), Slots(Slot.B, 7, 9), Slots(Slot.A, 0, 8), Slots(Slot.B, 3, 9)]
 
 both = pytest.mark.parametrize("bits", [64, 32])
 
@@ -205,13 +205,13 @@ def test_each_envelope_is_opened(card: SmallCard, bits: int, tmp_path: Path) -> 
 @both
 def test_a_bad_update_from_its_first_boot_to_the_last(card: SmallCard, bits: int) -> None:
     """Slot B starts each time and never gets well: after three boots A is back, for good."""
-    state = after_writing(Slots(), Slot.A)
+    state = after_writing(when_healthy(Slots(), Slot.A), Slot.A)
     card.set_states(format_boot_state(state), format_boot_state(state))
     assert [boot(card, bits).ran for _ in range(4)] == ["B", "B", "B", "A"]
     state = when_healthy(states_after(card), Slot.A)
     card.set_states(format_boot_state(state), format_boot_state(state))
     assert boot(card, bits).ran == "A"
-    assert states_after(card) == Slots(Slot.A, 2, 0)
+    assert states_after(card) == Slots(Slot.A, CONFIRMED - 1, 0)
 
 
 @pytest.mark.parametrize("bits", [64])

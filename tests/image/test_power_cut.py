@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gadgetip.appliance.slots import Slots
+from gadgetip.appliance.slots import CONFIRMED, Slots
 from tests.image import places
 from tests.image.boot_times import boot_times
 from tests.image.desk import PASSPHRASE, PROBLEM_NAME, Desk
@@ -88,7 +88,7 @@ def test_while_state_is_written(desk: Desk) -> None:
 def test_card_afterwards(desk: Desk) -> None:
     """With the power off: what a PC and the boot loader find."""
     desk.cut()
-    assert desk.card.boot_state(0) == desk.card.boot_state(1) == Slots()
+    assert desk.card.boot_state(0) == desk.card.boot_state(1) == Slots(left_a=CONFIRMED)
     assert desk.card.check_fat().startswith("status 0\n")
     assert PROBLEM_NAME not in desk.card.names()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gadgetip.appliance.slots import TRIES, Slot, Slots
+from gadgetip.appliance.slots import CONFIRMED, TRIES, Slot, Slots
 from tests.image import variants
 from tests.image.card import Card
 from tests.image.desk import KERNEL, PROBLEM_NAME, SLOT, U_BOOT, Desk
@@ -66,7 +66,7 @@ def test_other_board_is_refused(desk: Desk) -> None:
     wrong.unlink()
     assert done.status == 1
     assert "toaster" in done.text
-    assert desk.card.boot_state() == Slots(Slot.A, TRIES, 0)
+    assert desk.card.boot_state() == Slots(Slot.A, CONFIRMED, 0)
 
 
 def test_cut_in_the_middle(desk: Desk, newer: Path) -> None:
@@ -77,7 +77,7 @@ def test_cut_in_the_middle(desk: Desk, newer: Path) -> None:
         desk.cut()
     finally:
         writing.abandon()
-    assert desk.card.boot_state(0) == desk.card.boot_state(1) == Slots(Slot.A, TRIES, 0)
+    assert desk.card.boot_state(0) == desk.card.boot_state(1) == Slots(Slot.A, CONFIRMED, 0)
     desk.power_on()
     desk.wait_until_attached()
     assert running_slot(desk) == "A"
@@ -92,7 +92,7 @@ def test_update(desk: Desk, newer: Path) -> None:
     assert done.status == 0, done.text
     assert variants.VERSION in done.text
     TIMES.note("an update over ssh, written and read back", desk.board.seconds - before)
-    assert desk.card.boot_state(0) == desk.card.boot_state(1) == Slots(Slot.B, TRIES, TRIES)
+    assert desk.card.boot_state(0) == desk.card.boot_state(1) == Slots(Slot.B, CONFIRMED, TRIES)
 
     began = reboot(desk, "B")
     desk.wait_until_attached()
@@ -132,7 +132,7 @@ def test_system_that_does_not_get_well(desk: Desk) -> None:
     """
     update_to(desk, variants.mute(desk.image, desk.exchange / "mute.img"), "99.2")
     desk.cut()
-    desk.card.set_boot_state(Slots(Slot.A, 1, TRIES))
+    desk.card.set_boot_state(Slots(Slot.A, 1, CONFIRMED))
     desk.power_on()
     desk.console.wait_for("gadgetip: booting slot A", 120)
     assert version(desk) == "99.2"
@@ -157,7 +157,7 @@ def update_to(desk: Desk, image: Card, name: str) -> None:
     image.path.unlink()
     assert done.status == 0, done.text
     assert name in done.text
-    assert desk.card.boot_state() == Slots(Slot.A, TRIES, TRIES)
+    assert desk.card.boot_state() == Slots(Slot.A, TRIES, CONFIRMED)
 
 
 def reboot(desk: Desk, slot: str) -> float:
@@ -186,7 +186,7 @@ def wait_until_confirmed(desk: Desk, slot: Slot) -> None:
     def confirmed() -> bool:
         states = [desk.card.boot_state(copy) for copy in (0, 1)]
         return all(
-            state is not None and state.preferred is slot and state.left(slot) == TRIES
+            state is not None and state.preferred is slot and state.left(slot) == CONFIRMED
             for state in states
         )
 

@@ -77,6 +77,7 @@ PURE = (
     "appliance/image_manifest.py",
     "appliance/lamp.py",
     "appliance/problem_text.py",
+    "appliance/provisioned.py",
     "appliance/provisioning.py",
     "appliance/remembering.py",
     "appliance/selftest.py",

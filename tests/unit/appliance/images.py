@@ -14,7 +14,7 @@ from gadgetip.appliance.image_manifest import (
     Manifest,
     format_manifest,
 )
-from gadgetip.appliance.slots import Slot, Slots
+from gadgetip.appliance.slots import CONFIRMED, Slot, Slots
 
 SLOT_SIZE = 3 << 20
 CONTENT_SIZE = (5 << 20) // 2
@@ -53,7 +53,7 @@ def new_card(directory: Path, running: Slot = Slot.A, slots: Slots | None = None
             file.write(format_manifest(old))
         for offset in STATE_OFFSETS:
             file.seek(offset)
-            file.write(format_boot_state(slots or Slots(running, 3, 3)))
+            file.write(format_boot_state(slots or Slots(running, 3, 3).having(running, CONFIRMED)))
     paths = {slot: directory / slot for slot in Slot}
     paths[running].write_bytes(content_of(1).ljust(SLOT_SIZE, b"\0"))
     paths[running.other].write_bytes(content_of(9, SLOT_SIZE))

@@ -11,8 +11,8 @@ from gadgetip.appliance.watching import Watchdog
 START = Health(since=1000.0)
 
 
-def after(now: float, *, answers: bool = False, problem: bool = False) -> Health:
-    return START.looked(now, answers=answers, problem=problem)
+def after(now: float, *, answers: bool = False, expected: bool = True) -> Health:
+    return START.looked(now, answers=answers, expected=expected)
 
 
 def test_it_may_take_its_time_to_boot() -> None:
@@ -23,14 +23,14 @@ def test_it_may_take_its_time_to_boot() -> None:
 def test_a_supervisor_that_falls_silent() -> None:
     answered = after(2000, answers=True)
     assert answered.well(2000 + SILENCE_LIMIT_S)
-    silent = answered.looked(2001 + SILENCE_LIMIT_S, answers=False, problem=False)
+    silent = answered.looked(2001 + SILENCE_LIMIT_S, answers=False, expected=True)
     assert not silent.well(2001 + SILENCE_LIMIT_S)
-    assert silent.looked(3000, answers=True, problem=False).well(3000)
+    assert silent.looked(3000, answers=True, expected=True).well(3000)
 
 
 @given(st.floats(0, 1e9))
 def test_a_refused_configuration_never_restarts_the_board(later: float) -> None:
-    assert after(1000 + later, problem=True).well(1000 + later)
+    assert after(1000 + later, expected=False).well(1000 + later)
 
 
 @given(st.lists(st.tuples(st.floats(0, 60), st.booleans()), max_size=40))
@@ -39,7 +39,7 @@ def test_answers_within_a_minute_of_each_other_are_well(steps: list[tuple[float,
     for step, answers in steps:
         now += step
         last = now if answers else last
-        health = health.looked(now, answers=answers, problem=False)
+        health = health.looked(now, answers=answers, expected=True)
         assert health.well(now) == (now - last <= SILENCE_LIMIT_S)
 
 
@@ -48,6 +48,15 @@ def test_a_machine_without_a_watchdog(tmp_path: Path) -> None:
     assert not dog.open
     assert dog.problem == "No such file or directory"
     dog.feed()
+    dog.close()
+
+
+def test_a_watchdog_that_comes_later(tmp_path: Path) -> None:
+    dog = Watchdog(tmp_path / "watchdog")
+    (tmp_path / "watchdog").touch()
+    dog.feed()
+    assert dog.open
+    assert (tmp_path / "watchdog").read_bytes() == b"\0"
     dog.close()
 
 

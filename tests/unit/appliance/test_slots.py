@@ -1,16 +1,20 @@
 """An update that goes wrong, wherever it does, leaves a board that boots."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gadgetip.appliance.slots import (
+    CONFIRMED,
     TRIES,
     Slot,
     Slots,
     after_writing,
     before_writing,
     format_slots,
+    is_confirmed,
     next_boot,
     parse_slots,
     when_healthy,
@@ -29,10 +33,45 @@ def boots(slots: Slots, good: set[Slot]) -> tuple[Slot, Slots]:
 
 
 @given(any_slots, st.sampled_from(Slot))
-def test_one_good_slot_is_found(slots: Slots, good: Slot) -> None:
-    running, after = boots(slots, {good})
-    assert running is good
-    assert next_boot(after)[0] is good
+def test_one_good_slot_is_found_and_in_the_end_for_good(slots: Slots, good: Slot) -> None:
+    for _ in range(3):
+        running, slots = boots(slots, {good})
+        assert running is good
+    assert next_boot(slots)[0] is good
+
+
+@pytest.mark.parametrize("short", range(1, CONFIRMED + 2 * TRIES))
+def test_power_that_is_cut_again_and_again_costs_no_update(short: int) -> None:
+    """B is confirmed; then the board is never on for long enough to be found well."""
+    state = when_healthy(Slots(Slot.B, CONFIRMED, 2), Slot.B)
+    assert state == Slots(Slot.B, TRIES, CONFIRMED)
+    ran = []
+    for _ in range(short):
+        running, state = next_boot(state)
+        ran.append(running)
+    assert ran[:CONFIRMED] == [Slot.B] * min(short, CONFIRMED)
+    stayed = when_healthy(state, ran[-1])
+    assert is_confirmed(stayed, ran[-1])
+    assert next_boot(stayed)[0] is Slot.B
+
+
+def test_a_confirmed_system_that_broke_gives_way_for_good() -> None:
+    state, ran = Slots(Slot.B, TRIES, CONFIRMED), ""
+    for _ in range(16):
+        running, state = next_boot(state)
+        ran += running
+        if running is Slot.A:
+            state = when_healthy(state, running)
+    assert ran == "BBBBBBBBBABBBAAA"
+
+
+def test_an_update_that_cannot_be_loaded_gives_way_for_good() -> None:
+    """The boot script starts the other one then, whose tries it leaves as they are."""
+    written = after_writing(Slots(Slot.A, CONFIRMED, 0), Slot.A)
+    assert is_confirmed(written, Slot.A)
+    _, state = next_boot(written)
+    assert not is_confirmed(state, Slot.A)
+    assert when_healthy(state, Slot.A) == Slots(Slot.A, CONFIRMED, TRIES - 1)
 
 
 @given(any_slots, st.sampled_from(Slot))
@@ -47,6 +86,7 @@ def test_a_good_update_is_taken(slots: Slots, running: Slot) -> None:
 def test_a_bad_update_is_tried_three_times_and_given_up_for_good(
     slots: Slots, running: Slot
 ) -> None:
+    slots = when_healthy(replace(slots, preferred=running), running)
     slots = after_writing(before_writing(slots, running), running)
     tried = []
     for _ in range(TRIES + 1):

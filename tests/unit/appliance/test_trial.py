@@ -1,5 +1,6 @@
 """Each boot is a trial: passed once the board is well, ended where it does not get well."""
 
+import subprocess
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 
 from gadgetip.appliance import watching
 from gadgetip.appliance.card_here import Card
-from gadgetip.appliance.health import SETTLED_S, START_LIMIT_S
-from gadgetip.appliance.slots import Slot, Slots, next_boot
+from gadgetip.appliance.health import SETTLED_S, START_LIMIT_S, TRIAL_LIMIT_S
+from gadgetip.appliance.slots import Slot, Slots, after_writing, before_writing, next_boot
 from gadgetip.appliance.storage import Storage
 from gadgetip.appliance.trial import PATIENCE_S, Trial
 from gadgetip.appliance.watching import INTERVAL_S, watch
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def card(tmp_path: Path) -> Card:
     """Just booted: an update is in slot B, and on its first trial."""
-    return new_card(tmp_path, Slot.B, Slots(Slot.B, 3, 2))
+    return new_card(tmp_path, Slot.B, Slots(Slot.B, 9, 2))
 
 
 def identity(card: Card) -> Card:
@@ -46,21 +47,45 @@ def test_a_trial_is_passed_once(card: Card) -> None:
     trial = Trial(silent, lambda: card)
     trial.pass_it()
     assert not trial.open
-    assert card.boot_state() == Slots(Slot.B, 3, 3)
+    assert card.boot_state() == Slots(Slot.B, 3, 9)
     # An update is written now. A watch that is started anew must not take that back.
-    set_boot_state(card, Slots(Slot.A, 3, 3))
+    set_boot_state(card, Slots(Slot.A, 3, 9))
     trial.pass_it()
     again = Trial(silent, lambda: card)
     assert not again.open
     again.pass_it()
-    assert card.boot_state() == Slots(Slot.A, 3, 3)
+    assert card.boot_state() == Slots(Slot.A, 3, 9)
+
+
+@pytest.mark.parametrize("change", [before_writing, after_writing])
+def test_what_was_written_or_preferred_during_a_trial_stands(
+    card: Card, change: "Callable[[Slots, Slot], Slots]"
+) -> None:
+    """`board update --force`, halfway and done, and `board rollback`."""
+    trial = Trial(silent, lambda: card)
+    changed = card.change_boot_state(lambda slots: change(slots, Slot.B))
+    trial.pass_it()
+    assert not trial.open
+    assert card.boot_state() == changed.having(Slot.B, 9)
+
+
+def test_a_restart_that_does_not_return(card: Card) -> None:
+    def hang(command: list[str]) -> None:
+        raise subprocess.TimeoutExpired(command, 30)
+
+    said: list[str] = []
+    trial = Trial(said.append, lambda: card, hang)
+    trial.fail(0.0)
+    trial.fail(PATIENCE_S)
+    assert len(said) == 4
+    assert "--force" in said[-1]
 
 
 def test_the_one_that_runs_in_the_others_place_is_kept(card: Card) -> None:
     fallen_back = replace(card, running=Slot.A)
-    set_boot_state(card, Slots(Slot.B, 2, 0))
+    set_boot_state(card, Slots(Slot.B, 8, 0))
     Trial(silent, lambda: fallen_back).pass_it()
-    assert card.boot_state() == Slots(Slot.A, 3, 0)
+    assert card.boot_state() == Slots(Slot.A, 9, 0)
 
 
 def test_a_card_that_cannot_be_written(card: Card) -> None:
@@ -101,7 +126,7 @@ def test_a_trial_that_fails_restarts_ever_more_roughly(card: Card) -> None:
         ["systemctl", "reboot", "--force", "--force"],
         ["systemctl", "reboot", "--force", "--force"],
     ]
-    assert card.boot_state() == Slots(Slot.B, 3, 2), "the boot loader counts, nobody else"
+    assert card.boot_state() == Slots(Slot.B, 9, 2), "the boot loader counts, nobody else"
 
 
 class Watched:
@@ -139,6 +164,8 @@ class Watched:
             leds=self.directory / "leds",
             watchdog=self.directory / "watchdog",
             problem_file=self.directory / "problem",
+            misread_file=self.directory / "misread",
+            config=self.directory / "config",
             trial=trial,
         )
 
@@ -153,7 +180,7 @@ def test_a_board_that_is_well_is_kept(watched: Watched) -> None:
     watched.run(100)
     assert watched.passed is not None
     assert 10 + SETTLED_S <= watched.passed <= 10 + SETTLED_S + 2 * INTERVAL_S
-    assert watched.card.boot_state() == Slots(Slot.B, 3, 3)
+    assert watched.card.boot_state() == Slots(Slot.B, 3, 9)
     assert watched.restarts == []
 
 
@@ -161,7 +188,35 @@ def test_a_supervisor_that_comes_and_goes_is_not_enough(watched: Watched) -> Non
     watched.answers = lambda second: second % 20 < 16
     watched.run(2 * START_LIMIT_S)
     assert watched.passed is None
-    assert watched.card.boot_state() == Slots(Slot.B, 3, 2)
+    assert watched.card.boot_state() == Slots(Slot.B, 9, 2)
+
+
+@pytest.mark.parametrize("dog", [True, False])
+def test_one_that_crashes_again_and_again_ends_by_a_restart(watched: Watched, dog: bool) -> None:
+    """It is silent for too short a time to be missed, and never there for long enough."""
+    watched.answers = lambda second: second % 20 < 10
+    if dog:
+        (watched.directory / "watchdog").touch()
+    watched.run(TRIAL_LIMIT_S + 60)
+    assert watched.passed is None
+    if dog:
+        fed = (watched.directory / "watchdog").read_bytes().count(0)
+        assert fed <= TRIAL_LIMIT_S / INTERVAL_S + 1
+    else:
+        assert TRIAL_LIMIT_S < watched.restarts[0] <= TRIAL_LIMIT_S + 2 * INTERVAL_S
+
+
+@pytest.mark.parametrize("reason", ["config", "misread"])
+def test_a_problem_is_no_excuse_where_a_supervisor_should_run(
+    watched: Watched, reason: str
+) -> None:
+    """The last configuration goes on; or this system refuses what the one before took over."""
+    watched.answers = lambda _: False
+    (watched.directory / "problem").touch()
+    (watched.directory / reason).touch()
+    watched.run(START_LIMIT_S + 30)
+    assert watched.passed is None
+    assert len(watched.restarts) == 1
 
 
 def test_a_refused_configuration_is_its_owners_business(watched: Watched) -> None:
@@ -198,7 +253,7 @@ def test_a_board_that_was_well_before_is_not_restarted_by_the_trial(watched: Wat
 @pytest.mark.parametrize("good", [True, False])
 def test_an_update_from_its_first_boot_on(card: Card, good: bool) -> None:
     """As U-Boot, and a board that gets well or does not, go on from one boot to the next."""
-    set_boot_state(card, Slots(Slot.B, 3, 3))
+    set_boot_state(card, Slots(Slot.B, 9, 3))
     ran = []
     for _ in range(5):
         slot, saved = next_boot(card.boot_state())

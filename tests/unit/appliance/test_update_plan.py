@@ -7,8 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gadgetip.appliance.image_manifest import About, Manifest
-from gadgetip.appliance.slots import Slot, Slots, after_writing, next_boot, when_healthy
-from gadgetip.appliance.update_plan import check_trial, check_update, is_confirmed
+from gadgetip.appliance.slots import (
+    Slot,
+    Slots,
+    after_writing,
+    is_confirmed,
+    next_boot,
+    when_healthy,
+)
+from gadgetip.appliance.update_plan import check_trial, check_update
 from gadgetip.errors import GadgetipError
 
 from .images import NEW, OLD
@@ -17,7 +24,7 @@ SHA = "0" * 64
 IMAGE = Manifest(NEW, 1 << 20, 300 << 20, SHA)
 SLOT_SIZE = 384 << 20
 
-any_slots = st.builds(Slots, st.sampled_from(Slot), st.integers(0, 3), st.integers(0, 3))
+any_slots = st.builds(Slots, st.sampled_from(Slot), st.integers(0, 9), st.integers(0, 9))
 
 
 def of_version(version: str, built: str = OLD.built) -> About:
@@ -71,7 +78,7 @@ def test_a_boot_is_a_trial_until_the_board_is_well(slots: Slots) -> None:
 
 
 def test_what_the_board_goes_back_to_is_not_written_over() -> None:
-    on_trial, well = Slots(Slot.B, 3, 2), Slots(Slot.B, 3, 3)
+    on_trial, well = Slots(Slot.B, 9, 2), Slots(Slot.B, 3, 9)
     check_trial(well, Slot.B, IMAGE)
     check_trial(on_trial, Slot.B, None)
     with pytest.raises(GadgetipError, match="--force"):

@@ -6,10 +6,11 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gadgetip.appliance.boot_state import SECTOR, STATE_OFFSETS, choose_boot_state
+from gadgetip.appliance.boot_state import SECTOR, STATE_OFFSETS, choose_boot_state, parse_boot_state
 from gadgetip.appliance.card_here import Card
 from gadgetip.appliance.image_manifest import Manifest, NotAnImageError
 from gadgetip.appliance.slots import Slot, Slots, next_boot, when_healthy
@@ -93,7 +94,7 @@ def test_an_update_is_written_and_tried(tmp_path: Path) -> None:
         assert len(written) == SLOT_SIZE
         assert card.slots[running].read_bytes() == before
         assert card.content(running.other) == manifest
-        assert state_of(card) == Slots(running.other, 3, 3)
+        assert state_of(card) == Slots(running.other, 3, 3).having(running, 9)
         assert next_boot(state_of(card))[0] is running.other
 
 
@@ -143,6 +144,50 @@ def test_a_power_cut_at_any_write(tmp_path: Path, running: Slot, damage: bytes |
             assert state_of(card) == Slots(running.other, 3, 3)
         writes += 1
     assert writes > 10
+
+
+@pytest.mark.parametrize("length", [(1 << 20) - 1, 1 << 20, (1 << 20) + 100])
+def test_an_image_without_a_system_costs_nothing(tmp_path: Path, length: int) -> None:
+    card = new_card(tmp_path, Slot.A, Slots(Slot.A, 9, 3))
+    card.write_content(Slot.B, manifest_of(content_of(9, SLOT_SIZE)))
+    before = card.disk.read_bytes()
+    with pytest.raises(NotAnImageError):
+        updated(card, IMAGE[:length])
+    assert card.disk.read_bytes() == before
+    assert card.slots[Slot.B].read_bytes() == content_of(9, SLOT_SIZE)
+
+
+def test_nobody_else_has_the_slot_until_it_is_the_one_to_try(tmp_path: Path) -> None:
+    card = new_card(tmp_path)
+    opened: list[Path] = []
+    written: list[bool] = []
+
+    def watched(path: Path, **options: bool) -> Storage:
+        class Watched(Storage):
+            def __enter__(self) -> Storage:
+                opened.append(path)
+                return super().__enter__()
+
+            def __exit__(self, *error: Any) -> None:
+                opened.remove(path)
+                super().__exit__(*error)
+
+            def write(self, offset: int, data: bytes) -> None:
+                written.append(card.slots[Slot.B] in opened)
+                super().write(offset, data)
+
+        return Watched(path, **options)
+
+    updated(replace(card, open=watched), IMAGE)
+    assert all(written)
+    written.clear()
+    card.write_content(Slot.B, manifest_of(CONTENT))
+    booted = replace(card, open=watched, running=Slot.A)
+    booted.change_boot_state(lambda slots: when_healthy(slots, Slot.A))
+    written.clear()
+    prefer_other(booted, nothing)
+    assert written
+    assert all(written)
 
 
 def test_a_half_written_slot_holds_no_file_system(tmp_path: Path) -> None:
@@ -245,6 +290,54 @@ def test_the_boot_state_is_written_only_where_it_changes(tmp_path: Path) -> None
     data = card.disk.read_bytes()
     first, second = (data[offset : offset + SECTOR] for offset in STATE_OFFSETS)
     assert first == second
+
+
+class Unreadable(Storage):
+    """A card whose first copy of the boot state is a bad sector."""
+
+    bad: tuple[int, ...] = STATE_OFFSETS[:1]
+    broken_for_writing = True
+
+    def read(self, offset: int, size: int) -> bytes:
+        if offset in self.bad:
+            raise OSError(5, "Input/output error")
+        return super().read(offset, size)
+
+    def write(self, offset: int, data: bytes) -> None:
+        if offset in self.bad and self.broken_for_writing:
+            raise OSError(5, "Input/output error")
+        super().write(offset, data)
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_copy_of_the_boot_state_that_cannot_be_read(tmp_path: Path, writable: bool) -> None:
+    card = new_card(tmp_path, Slot.B, Slots(Slot.B, 3, 8))
+
+    class Bad(Unreadable):
+        broken_for_writing = not writable
+
+    worn = replace(card, open=Bad)
+    assert worn.boot_state() == Slots(Slot.B, 3, 8)
+    assert worn.change_boot_state(lambda slots: when_healthy(slots, Slot.B)).left(Slot.B) == 9
+    data = card.disk.read_bytes()
+    copies = [parse_boot_state(data[offset : offset + SECTOR]) for offset in STATE_OFFSETS]
+    assert copies == [Slots(Slot.B, 3, 9 if writable else 8), Slots(Slot.B, 3, 9)]
+
+
+def test_a_boot_state_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """A copy that is read as it was is the one that counts."""
+    card = new_card(tmp_path, Slot.B, Slots(Slot.B, 3, 8))
+
+    class First(Unreadable):
+        def read(self, offset: int, size: int) -> bytes:
+            return Storage.read(self, offset, size)
+
+    class Both(Unreadable):
+        bad = STATE_OFFSETS
+
+    for kind in (First, Both):
+        with pytest.raises(OSError, match="Input/output"):
+            replace(card, open=kind).change_boot_state(lambda slots: slots.having(Slot.B, 9))
 
 
 @pytest.mark.parametrize("size", [512, 4096, PIECE, PIECE + 512, 3 * PIECE, 3 * PIECE - 512])

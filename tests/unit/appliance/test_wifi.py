@@ -78,7 +78,15 @@ def test_whatever_a_network_is_called(ssid: str, psk: str) -> None:
     assert psk not in lines
 
 
+def test_wpa2_with_protected_management_frames_where_there_are_some() -> None:
+    text = supplicant_text(Wifi("DE", "lab", "moved"), WifiKey("lab", "ab" * 32))
+    assert "\tproto=RSN\n" in text
+    assert "\tieee80211w=1\n" in text
+    assert "\tkey_mgmt=WPA-PSK WPA-PSK-SHA256\n" in text
+
+
 def test_an_open_network() -> None:
     text = supplicant_text(Wifi("DE", "cafe", ""), WifiKey("cafe", ""))
     assert "key_mgmt=NONE" in text
+    assert "RSN" not in text
     assert "psk" not in text

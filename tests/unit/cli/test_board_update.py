@@ -95,6 +95,22 @@ def test_from_standard_input(
     assert board.other.startswith(CONTENT)
 
 
+def test_standard_input_that_stalls(
+    board: Board, gadgetip: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sender is gone, and nobody has closed it."""
+    monkeypatch.setattr(board_update, "STDIN_LIMIT_S", 1)
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as stdin, os.fdopen(writer, "wb", buffering=0) as sender:
+        sender.write(board.image.read_bytes()[:4096])
+        monkeypatch.setattr(sys, "stdin", stdin)
+        run = gadgetip("board", "update", "-")
+    assert run.status == 1
+    [line] = run.err.splitlines()
+    assert "standard input: nothing came for 1 s" in line
+    assert board.card.boot_state().preferred is Slot.A
+
+
 def test_from_a_terminal(board: Board, gadgetip: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     leader, follower = pty.openpty()
     with os.fdopen(leader), os.fdopen(follower) as terminal:
@@ -150,7 +166,7 @@ def test_slots(board: Board, gadgetip: Command) -> None:
     run = gadgetip("board", "slots")
     assert [line.split() for line in run.out.splitlines()] == [
         ["SLOT", "SYSTEM", "TRIES", "LEFT"],
-        ["A", "0.1.0,", "built", OLD.built, "3", "runs,", "boots", "next"],
+        ["A", "0.1.0,", "built", OLD.built, "9", "runs,", "boots", "next"],
         ["B", "none", "3"],
     ]
     gadgetip("board", "update", str(board.image))
@@ -160,7 +176,7 @@ def test_slots(board: Board, gadgetip: Command) -> None:
         "confirmed": True,
         "next": "B",
         "slots": {
-            "A": {"tries_left": 3, "content": asdict(OLD)},
+            "A": {"tries_left": 9, "content": asdict(OLD)},
             "B": {"tries_left": 3, "content": asdict(NEW)},
         },
     }

@@ -1,6 +1,7 @@
 """`[board]`, as people write it into an image's configuration."""
 
 import base64
+import json
 import struct
 import tomllib
 from pathlib import Path
@@ -63,6 +64,16 @@ def test_what_says_that_this_is_an_image(tmp_path: Path, monkeypatch: pytest.Mon
     assert config_here.config_kind_here() is IMAGE_CONFIG_KIND
 
 
+@pytest.mark.parametrize("key", ["country", "ssid", "psk"])
+@pytest.mark.parametrize("passphrase", ["correct horse battery staple and more", "x\u0007y"])
+def test_a_passphrase_in_the_wrong_place_is_not_quoted(key: str, passphrase: str) -> None:
+    values = {"country": "DE", "ssid": "lab", "psk": "correct horse"} | {key: passphrase * 3}
+    text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items())
+    [fault] = faults(f"[board.wifi]\n{text}")
+    assert "horse" not in fault
+    assert "\u0007" not in fault
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
@@ -76,9 +87,9 @@ def test_what_says_that_this_is_an_image(tmp_path: Path, monkeypatch: pytest.Mon
         ("[board]\nssh_keys = []", "[board] ssh_keys is an empty list"),
         ('[board]\nhostnaem = "x"', "[board] has no key hostnaem: did you mean hostname?"),
         ('[board]\npassword = "x"', "[board] has no key password: known are hostname, timezone"),
-        (WIFI.replace("DE", "de"), '[board.wifi] country is "de": write the two capital letters'),
-        (WIFI.replace("lab", ""), '[board.wifi] ssid is "": the name of a network has 1 to 32'),
-        (WIFI.replace("lab", "ü" * 17), "the name of a network has 1 to 32 bytes"),
+        (WIFI.replace("DE", "de"), "[board.wifi] country has to be the two capital letters"),
+        (WIFI.replace("lab", ""), "[board.wifi] ssid is no name of a network, which has 1 to 32"),
+        (WIFI.replace("lab", "ü" * 17), "no name of a network, which has 1 to 32 bytes"),
         (WIFI.replace('psk = "correct horse"', ""), "[board.wifi] psk is missing: the passphrase"),
         (WIFI.replace('"correct horse"', "1"), "[board.wifi] psk is a whole number"),
         ('[board]\nwifi = "lab"', "[board] wifi is a text: it has to be a table, [wifi]"),
