@@ -206,6 +206,9 @@ def main() -> None:
         for unit in ("gadgetip", "gadgetip-serve"):
             log = ["journalctl", "--no-pager", "-b", "-n", "40", "-u", unit]
             say(subprocess.run(log, check=False, capture_output=True, text=True).stdout)
+        # Number, name, state, and how long it has computed, in hundredths of a second.
+        processes = ["sh", "-c", "cat /proc/[0-9]*/stat | awk '$14 > 99 {print $1,$2,$3,$14,$15}'"]
+        say(subprocess.run(processes, check=False, capture_output=True, text=True).stdout[:3000])
         say(subprocess.run(["dmesg"], check=False, capture_output=True, text=True).stdout[-4000:])
         say("failed")
     finally:
