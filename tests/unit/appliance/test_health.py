@@ -58,6 +58,7 @@ def test_a_watchdog_that_comes_later(tmp_path: Path) -> None:
     assert dog.look()
     assert not dog.look()
     assert dog.open
+    dog.feed()
     assert (tmp_path / "watchdog").read_bytes() == b"\0"
     dog.close()
 
