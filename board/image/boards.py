@@ -26,10 +26,9 @@ class Board:
     PARTUUID. `kernel` is the metapackage. `modules` are what the initramfs needs to see the card
     and to have the watchdog, besides what every board needs; `device_trees` are names in the
     kernel's package, of which the first goes to the FAT partition too where the firmware wants it
-    there.
-    Of the firmware in `lacking`, which Debian has not, one file will do; `firmware_links` are the
-    names under which Linux asks for firmware that Raspberry Pi publishes under others: link to
-    file.
+    there. Of the firmware in `lacking`, which Debian has not, one file will do; `firmware_links`
+    are the names under which Linux asks for firmware that Raspberry Pi publishes under others:
+    link to file.
     """
 
     name: str
@@ -129,7 +128,7 @@ BOARDS: dict[str, Board] = {
             architecture="armhf",
             kernel="linux-image-armmp",
             disk=0x67697062,
-            # U-Boot may have started the watchdog: its driver stops that.
+            # The watchdog's first: U-Boot may have started it, and its driver ends that.
             modules=("omap_wdt", "sdhci_omap", "omap_hsmmc"),
             device_trees=("am335x-boneblack.dtb",),
             boot_files=(

@@ -32,9 +32,9 @@ U_BOOT = r"^U-Boot 20"
 KERNEL = r"Starting kernel"
 SLOT = r"gadgetip: booting slot (\w)"
 
-BOOT_LIMIT_S = 600.0
+BOOT_LIMIT_S = 1200.0
 """From power-on to a login: without KVM, on a busy computer, a boot takes minutes."""
-ATTACH_LIMIT_S = 600.0
+ATTACH_LIMIT_S = 1200.0
 
 SEEN = (
     f"grep -qs {STICK_SERIAL} /sys/bus/usb/devices/*/serial && "

@@ -33,6 +33,8 @@ schema = "policy/1"
 
 [serve]
 listen = ["{ADDRESS}"]
+# The board's clock is slower than ours: its answers may take that long.
+dead_client_s = 120
 
 [[export]]
 name = "{STICK}"

@@ -3,7 +3,7 @@
 The card comes from the tests before, which have booted it with a right one.
 """
 
-from tests.image.desk import CONFIG_NAME, PROBLEM_NAME, Desk
+from tests.image.desk import BOOT_LIMIT_S, CONFIG_NAME, PROBLEM_NAME, Desk
 from tests.image.times import TIMES
 
 
@@ -13,7 +13,7 @@ def test_mistake_on_a_card_that_ran(desk: Desk) -> None:
     desk.write_config(right.replace('server = "', 'sever = "', 1))
     desk.server.export()
     desk.power_on()
-    line = desk.console.wait_for(rf"{CONFIG_NAME} cannot be used", 600)
+    line = desk.console.wait_for(rf"{CONFIG_NAME} cannot be used", BOOT_LIMIT_S)
     TIMES.note("from power-on until the console tells of a mistake", line.at)
     desk.console.wait_for("sever", 10, line.at)
     desk.wait_until_attached()
@@ -33,7 +33,7 @@ def test_card_as_it_was_flashed(desk: Desk) -> None:
     used, desk.card = desk.card, desk.image.copy(desk.directory / "flashed.img")
     try:
         desk.power_on()
-        desk.console.wait_for(rf"{CONFIG_NAME} cannot be used|attachment", 600)
+        desk.console.wait_for(rf"{CONFIG_NAME} cannot be used", BOOT_LIMIT_S)
         desk.console.wait_for("What to do", 60)
         desk.cut()
         told = (desk.card.get(PROBLEM_NAME) or b"").decode()

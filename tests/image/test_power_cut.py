@@ -14,7 +14,7 @@ import pytest
 from gadgetip.appliance.slots import CONFIRMED, Slots
 from tests.image import places
 from tests.image.boot_times import boot_times
-from tests.image.desk import PASSPHRASE, PROBLEM_NAME, Desk
+from tests.image.desk import BOOT_LIMIT_S, PASSPHRASE, PROBLEM_NAME, Desk
 from tests.image.server import STICK, STICK_SERIAL
 from tests.image.times import TIMES
 from tests.system.waiting import wait_for
@@ -76,7 +76,7 @@ def test_while_state_is_written(desk: Desk) -> None:
         writing.abandon()
 
     desk.power_on()
-    desk.ask("until gadgetip status; do sleep 1; done", limit_s=300)
+    desk.ask("until gadgetip status; do sleep 1; done", limit_s=BOOT_LIMIT_S)
     log = desk.ask("journalctl -b --no-pager -u gadgetip-card -u gadgetip")
     assert "MADE ANEW" not in log
     assert "could not be understood" not in log

@@ -95,7 +95,6 @@ def _squash(slot: Path, root: Path) -> None:
     with root.open("rb") as tar:
         command = ["mksquashfs", "-", str(target), "-tar", "-quiet", "-no-progress"]
         command += ["-comp", "zstd", "-Xcompression-level", "3", "-b", "256K", "-no-xattrs"]
-        command += ["-default-mode", "0755", "-default-uid", "0", "-default-gid", "0"]
         subprocess.run(command, check=True, stdin=tar, stdout=subprocess.DEVNULL)
     root.unlink()
 

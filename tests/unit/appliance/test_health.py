@@ -55,9 +55,12 @@ def test_a_machine_without_a_watchdog(tmp_path: Path) -> None:
 
 def test_a_watchdog_that_comes_later(tmp_path: Path) -> None:
     dog = Watchdog(tmp_path / "watchdog")
+    assert not dog.look()
     (tmp_path / "watchdog").touch()
-    dog.feed()
+    assert dog.look()
+    assert not dog.look()
     assert dog.open
+    dog.feed()
     assert (tmp_path / "watchdog").read_bytes() == b"\0"
     dog.close()
 
@@ -75,7 +78,7 @@ def test_the_watchdog_gets_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     dog = Watchdog(file)
     assert calls == []
     file.touch()
-    dog.feed()
+    assert dog.look()
     assert calls == [(0xC0045706, WATCHDOG_S)]
     assert ANSWER_LIMIT_S + INTERVAL_S < WATCHDOG_S
     assert WATCHDOG_S % 16 == 15
@@ -89,3 +92,13 @@ def test_the_watchdog_is_stopped_at_the_end(tmp_path: Path) -> None:
     dog.feed()
     dog.close()
     assert file.read_bytes() == b"\0\0V"
+
+
+def test_a_watchdog_whose_driver_comes_late(tmp_path: Path) -> None:
+    file = tmp_path / "watchdog"
+    dog = Watchdog(file)
+    assert (dog.open, dog.look()) == (False, False)
+    file.touch()
+    assert (dog.look(), dog.open, dog.look()) == (True, True, False)
+    dog.feed()
+    assert file.read_bytes() == b"\0"
