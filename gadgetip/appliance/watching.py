@@ -6,7 +6,9 @@ unless systemd is quicker.
 """
 
 import contextlib
+import fcntl
 import os
+import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +24,14 @@ from gadgetip.supervisor.states import State
 
 INTERVAL_S = 2.0
 ANSWER_LIMIT_S = 5.0
-"""With the interval less than any watchdog's timeout: 15 s is the shortest, a Raspberry Pi's."""
+"""With the interval less than any watchdog's timeout."""
+
+WATCHDOG_S = 63
+"""What the watchdog is told to wait for: long enough for this process to be started again. A
+Raspberry Pi's counts to 15 s and is fed by the kernel within longer times; its driver
+(bcm2835_wdt) takes them modulo 16, so that it has to be 15 more than a multiple of 16."""
+WDIOC_SETTIMEOUT = 0xC0045706
+"""include/uapi/linux/watchdog.h: _IOWR('W', 6, int), seconds."""
 
 LEDS = Path("/sys/class/leds")
 WATCHDOG = Path("/dev/watchdog")
@@ -125,7 +134,11 @@ class Watchdog:
             self._file = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
         except OSError as error:
             self.problem = error.strerror or str(error)
-        return self._file is not None
+            return False
+        # The initramfs has set a longer one; a driver that knows one only keeps that.
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(self._file, WDIOC_SETTIMEOUT, struct.pack("i", WATCHDOG_S))
+        return True
 
     @property
     def open(self) -> bool:
