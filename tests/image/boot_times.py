@@ -1,7 +1,8 @@
 """How long the parts of a boot took: by the console until the kernel starts, by its clock then.
 
 U-Boot says when it starts the kernel, whose clock begins there; everything inside the board is in
-that clock, systemd's time stamps as well as the kernel's log.
+that clock, systemd's time stamps as well as the kernel's log. It is not this computer's: see
+`emulator`.
 """
 
 import re
@@ -20,30 +21,23 @@ UNITS = (
 
 @dataclass(frozen=True, slots=True)
 class BootTimes:
-    """Seconds; those without `on` are since the kernel started."""
+    """Seconds: U-Boot's of this computer, the others of the board since its kernel started."""
 
-    u_boot_on: float
-    kernel_on: float
+    u_boot: float
     systemd: float
     units: dict[str, tuple[float, float]]  # when its main process started, when it was up
-    stick_seen: float
-
-    @property
-    def attached_on(self) -> float:
-        """From power-on until the host had the stick."""
-        return self.kernel_on + self.stick_seen
+    attached: float
 
     def lines(self) -> list[tuple[str, float]]:
-        """For the report: since power-on."""
+        """For the report."""
         found = [
-            ("U-Boot speaks", self.u_boot_on),
-            ("the kernel starts", self.kernel_on),
-            ("systemd starts", self.kernel_on + self.systemd),
+            ("U-Boot, in seconds of this computer", self.u_boot),
+            ("from the kernel's start until systemd's", self.systemd),
         ]
         for unit, (began, up) in self.units.items():
-            found.append((f"{unit} is started", self.kernel_on + began))
-            found.append((f"{unit} is up", self.kernel_on + up))
-        return [*found, ("the host has the stick", self.attached_on)]
+            found.append((f"from the kernel's start until {unit} is started", began))
+            found.append((f"from the kernel's start until {unit} is up", up))
+        return [*found, ("from the kernel's start until the host has the stick", self.attached)]
 
 
 def boot_times(desk: Desk) -> BootTimes:
@@ -63,4 +57,4 @@ def boot_times(desk: Desk) -> BootTimes:
     log = desk.ask("dmesg")
     line = rf"^\[ *([0-9.]+)\] usb .*SerialNumber: {STICK_SERIAL}"
     [seen, *_] = re.findall(line, log, re.MULTILINE)
-    return BootTimes(u_boot, kernel, int(stamp) / 1e6, units, float(seen))
+    return BootTimes(kernel - u_boot, int(stamp) / 1e6, units, float(seen))

@@ -13,12 +13,14 @@ import tempfile
 from pathlib import Path
 
 from board.image.boards import BOARDS
+from gadgetip.appliance.slots import CONFIRMED, Slot
 from tests.image import artifact, asking
 from tests.image.asking import Asking
 from tests.image.card import Card
 from tests.image.console import Console
 from tests.image.emulator import MODELS, Board
 from tests.image.server import ADDRESS, KEYBOARD, STICK, STICK_SERIAL, Server
+from tests.system.waiting import wait_for
 
 CONFIG_NAME = "gadgetip.toml"
 PROBLEM_NAME = "gadgetip-problem.txt"
@@ -35,6 +37,8 @@ SLOT = r"gadgetip: booting slot (\w)"
 BOOT_LIMIT_S = 1200.0
 """From power-on to a login: without KVM, on a busy computer, a boot takes minutes."""
 ATTACH_LIMIT_S = 1200.0
+
+CONFIRM_LIMIT_S = 600.0
 
 SEEN = (
     f"grep -qs {STICK_SERIAL} /sys/bus/usb/devices/*/serial && "
@@ -171,6 +175,18 @@ class Desk:
             'until [ "$(gadgetip status | grep -c running)" = 2 ]; do sleep 1; done',
             limit_s=limit_s,
         )
+
+    def wait_until_confirmed(self, slot: Slot) -> None:
+        """Return when the board has told its boot loader that the running slot is well."""
+
+        def confirmed() -> bool:
+            states = [self.card.boot_state(copy) for copy in (0, 1)]
+            return all(
+                state is not None and state.preferred is slot and state.left(slot) == CONFIRMED
+                for state in states
+            )
+
+        wait_for(confirmed, f"slot {slot} is found well", CONFIRM_LIMIT_S)
 
     def up(self) -> None:
         """A board that has power, a server that exports, replicas that are seen."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gadgetip.appliance.slots import CONFIRMED, Slots
+from gadgetip.appliance.slots import CONFIRMED, Slot, Slots
 from tests.image import places
 from tests.image.boot_times import boot_times
 from tests.image.desk import BOOT_LIMIT_S, PASSPHRASE, PROBLEM_NAME, Desk
@@ -52,11 +52,12 @@ def test_while_writing_through_the_replica(desk: Desk) -> None:
         writing.abandon()
 
     desk.power_on()
-    desk.wait_until_attached()
+    TIMES.note(
+        "from power-on until attached, in seconds of this computer", desk.wait_until_attached()
+    )
     desk.wait_until_running()
-    times = boot_times(desk)
-    for what, seconds in times.lines():
-        TIMES.note(f"from power-on until {what}", seconds)
+    for what, seconds in boot_times(desk).lines():
+        TIMES.note(what, seconds)
     _save_analysis(desk)
 
 
@@ -86,7 +87,8 @@ def test_while_state_is_written(desk: Desk) -> None:
 
 
 def test_card_afterwards(desk: Desk) -> None:
-    """With the power off: what a PC and the boot loader find."""
+    """With the power off, once the board was well: what a PC and the boot loader find."""
+    desk.wait_until_confirmed(Slot.A)
     desk.cut()
     assert desk.card.boot_state(0) == desk.card.boot_state(1) == Slots(left_a=CONFIRMED)
     assert desk.card.check_fat().startswith("status 0\n")

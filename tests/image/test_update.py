@@ -16,9 +16,7 @@ from tests.image.card import Card
 from tests.image.desk import KERNEL, PROBLEM_NAME, SLOT, U_BOOT, Desk
 from tests.image.server import Running
 from tests.image.times import TIMES
-from tests.system.waiting import wait_for
 
-CONFIRM_LIMIT_S = 300.0
 UPDATE_LIMIT_S = 1800.0
 UNWELL_LIMIT_S = 2400.0
 """For a system that starts and does not get well: ten minutes by the rule, and a boot."""
@@ -48,7 +46,7 @@ def test_right_file_again(desk: Desk) -> None:
 
 
 def test_board_gets_well(desk: Desk) -> None:
-    wait_until_confirmed(desk, Slot.A)
+    desk.wait_until_confirmed(Slot.A)
     found = desk.ask.json("gadgetip --json board slots")
     assert found["running"] == found["next"] == "A"
     assert found["confirmed"] is True
@@ -86,7 +84,7 @@ def test_cut_in_the_middle(desk: Desk, newer: Path) -> None:
 
 def test_update(desk: Desk, newer: Path) -> None:
     """The whole update; the newer system is tried, found well, and stays."""
-    wait_until_confirmed(desk, Slot.A)
+    desk.wait_until_confirmed(Slot.A)
     before = desk.board.seconds
     done = begin_update(desk, newer).end(UPDATE_LIMIT_S)
     assert done.status == 0, done.text
@@ -97,7 +95,7 @@ def test_update(desk: Desk, newer: Path) -> None:
     began = reboot(desk, "B")
     desk.wait_until_attached()
     assert version(desk) == variants.VERSION
-    wait_until_confirmed(desk, Slot.B)
+    desk.wait_until_confirmed(Slot.B)
     seconds = desk.board.seconds - began
     TIMES.note("from the restart until the newer system is found well", seconds)
     found = desk.ask.json("gadgetip --json board slots")
@@ -152,7 +150,7 @@ def begin_update(desk: Desk, image: Path) -> Running:
 def update_to(desk: Desk, image: Card, name: str) -> None:
     """Write an image, which the board takes for a good one."""
     desk.up()
-    wait_until_confirmed(desk, Slot.B)
+    desk.wait_until_confirmed(Slot.B)
     done = begin_update(desk, image.path).end(UPDATE_LIMIT_S)
     image.path.unlink()
     assert done.status == 0, done.text
@@ -177,20 +175,7 @@ def comes_back(desk: Desk, since: float) -> None:
     desk.wait_until_attached()
     assert running_slot(desk) == "B"
     assert version(desk) == variants.VERSION
-    wait_until_confirmed(desk, Slot.B)
-
-
-def wait_until_confirmed(desk: Desk, slot: Slot) -> None:
-    """Return when the board has told its boot loader that the running slot is well."""
-
-    def confirmed() -> bool:
-        states = [desk.card.boot_state(copy) for copy in (0, 1)]
-        return all(
-            state is not None and state.preferred is slot and state.left(slot) == CONFIRMED
-            for state in states
-        )
-
-    wait_for(confirmed, f"slot {slot} is found well", CONFIRM_LIMIT_S)
+    desk.wait_until_confirmed(Slot.B)
 
 
 def running_slot(desk: Desk) -> str:
