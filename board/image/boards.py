@@ -149,6 +149,8 @@ PACKAGES = (
     "iproute2",
     "kmod",
     "libaio1t64",
+    # Without it systemd-resolved 257 calls every board linux.local.
+    "libidn2-0",
     "libnss-resolve",
     "libusb-1.0-0",
     "openssh-server",

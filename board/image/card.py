@@ -5,6 +5,7 @@
                       sector is written whole or not at all; should it be damaged, there is the
                       other
     sector 128        manifest: what this image is, for whoever updates from it
+    sector 136, 144   what an update has written into slot A and slot B, in the same form
     4 MiB             1: FAT, what a person and the boot loader read
     ...               2, 3: slots A and B; 4: state
 
@@ -22,6 +23,7 @@ MIB = 1 << 20
 BOOT_STATE_SECTORS = (64, 72)
 MANIFEST_SECTOR = 128
 MANIFEST_BYTES = 4096
+RECORD_SECTORS = (136, 144)
 
 BOOT_STATE = b"BOOT_ORDER=A B\nBOOT_A_LEFT=3\nBOOT_B_LEFT=0\n"
 """A new card's: slot B is empty. gadgetip/appliance/slots.py has the meaning."""

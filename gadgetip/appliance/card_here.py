@@ -30,6 +30,9 @@ PARTITIONS = {Slot.A: 2, Slot.B: 3}
 KERNEL_ARGUMENTS = Path("/proc/cmdline")
 BLOCK_DEVICES = Path("/sys/class/block")
 DEVICES = Path("/dev")
+MOUNTS = Path("/proc/mounts")
+SLOT = "/media"
+"""Where the initramfs leaves the slot that it took the root file system from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ def card_here(
     arguments: Path = KERNEL_ARGUMENTS,
     block_devices: Path = BLOCK_DEVICES,
     devices: Path = DEVICES,
+    mounts: Path = MOUNTS,
 ) -> Card:
     """Find it; raises `PrerequisiteError` where this system was not started from such a card."""
     booted = parse_kernel_arguments(arguments.read_text())
@@ -87,7 +91,10 @@ def card_here(
         raise PrerequisiteError(
             "this system was not started by an image's boot script: its kernel was told of no slot"
         )
-    found = {slot: _partition(block_devices, devices, booted, PARTITIONS[slot]) for slot in Slot}
+    own = _disk_of_slot(mounts, block_devices)
+    found = {
+        slot: _partition(block_devices, devices, booted, PARTITIONS[slot], own) for slot in Slot
+    }
     disks = {path.resolve().parent.name for path in found.values()}
     if len(disks) != 1:
         raise PrerequisiteError(f"the slots are on several disks ({', '.join(sorted(disks))})")
@@ -124,17 +131,30 @@ def _write_copies(disk: Storage, before: list[bytes], sector: bytes) -> None:
         raise failed[0]
 
 
-def _partition(block_devices: Path, devices: Path, booted: Booted, number: int) -> Path:
-    """The partition in sysfs, as the initramfs looks for it.
+def _disk_of_slot(mounts: Path, block_devices: Path) -> str | None:
+    """The disk of the slot that runs; None where no slot is mounted."""
+    for line in mounts.read_text().splitlines():
+        device, where, *_ = line.split(" ")
+        if where == SLOT and (path := block_devices / Path(device).name).exists():
+            return path.resolve().parent.name
+    return None
 
-    Only kernels after 6.12 say PARTUUID themselves, and udev's links may not be there yet.
+
+def _partition(
+    block_devices: Path, devices: Path, booted: Booted, number: int, own: str | None
+) -> Path:
+    """The partition in sysfs, as the initramfs looks for it; of the disk `own`, if that is known.
+
+    Another disk may have the same identifier, as the twin of a card in a reader. Only
+    kernels after 6.12 say PARTUUID themselves, and udev's links may not be there yet.
     """
     found = []
     for path in sorted(block_devices.iterdir()):
         try:
             if int((path / "partition").read_text()) == number:
                 disk = devices / path.resolve().parent.name
-                found += [path] if _identifier(disk) == booted.disk else []
+                if own in {None, disk.name} and _identifier(disk) == booted.disk:
+                    found.append(path)
         except OSError:
             continue  # a whole disk, or it was unplugged
     if len(found) != 1:

@@ -6,7 +6,9 @@ unless systemd is quicker.
 """
 
 import contextlib
+import fcntl
 import os
+import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +24,14 @@ from gadgetip.supervisor.states import State
 
 INTERVAL_S = 2.0
 ANSWER_LIMIT_S = 5.0
-"""With the interval less than any watchdog's timeout: 15 s is the shortest, a Raspberry Pi's."""
+"""With the interval less than any watchdog's timeout."""
+
+WATCHDOG_S = 63
+"""What the watchdog is told to wait for: long enough for this process to be started again. A
+Raspberry Pi's counts to 15 s and is fed by the kernel within longer times; its driver
+(bcm2835_wdt) takes them modulo 16, so that it has to be 15 more than a multiple of 16."""
+WDIOC_SETTIMEOUT = 0xC0045706
+"""include/uapi/linux/watchdog.h: _IOWR('W', 6, int), seconds."""
 
 LEDS = Path("/sys/class/leds")
 WATCHDOG = Path("/dev/watchdog")
@@ -43,9 +52,9 @@ def watch(
     lamp, dog = Lamp(leds), Watchdog(watchdog)
     trial = trial or Trial(say)
     if lamp.name is None:
-        say("this board has no lamp that is known here")
+        say("this board has no lamp that is known here, so far")
     if not dog.open:
-        say(f"{watchdog} cannot be used: {dog.problem}")
+        say(f"{watchdog} cannot be used, so far: {dog.problem}")
     health = Health(since=time.monotonic())
     states: list[State] | None = None
     shown: Light | None = None
@@ -58,7 +67,10 @@ def watch(
         refused = problem and not config.exists() and not misread_file.exists()
         health = health.looked(now, answers=answer is not None, expected=not refused)
         light = light_of(states, problem=problem, silent=health.silent(now))
-        if light is not shown:
+        # A driver may come later than this: a slow board looks at all its devices for a while.
+        if dog.look():
+            say(f"{watchdog} is fed from now on")
+        if lamp.look() or light is not shown:
             lamp.show(light)
             say(f"lamp: {light}")
             shown = light
@@ -77,35 +89,56 @@ class Lamp:
     """The board's lamp; one that is not there shows nothing, and nothing raises."""
 
     def __init__(self, leds: Path = LEDS) -> None:
-        names: list[str] = []
+        self.name: str | None = None
+        self._leds = leds
+        self.look()
+
+    def look(self) -> bool:
+        """Whether it has come since it was looked for the last time."""
+        if self.name is not None:
+            return False
         with contextlib.suppress(OSError):
-            names = [path.name for path in leds.iterdir()]
-        self.name = choose_lamp(names)
-        self._directory = leds / (self.name or "")
+            self.name = choose_lamp(path.name for path in self._leds.iterdir())
+        return self.name is not None
 
     def show(self, light: Light) -> None:
         """Have the kernel show it."""
         if self.name is None:
             return
         with contextlib.suppress(OSError, ValueError):
-            text = (self._directory / "trigger").read_text()
+            directory = self._leds / self.name
+            text = (directory / "trigger").read_text()
             triggers = text.replace("[", " ").replace("]", " ").split()
-            brightest = int((self._directory / "max_brightness").read_text())
+            brightest = int((directory / "max_brightness").read_text())
             for file, value in lamp_writes(light, triggers, brightest):
-                (self._directory / file).write_text(value)
+                (directory / file).write_text(value)
 
 
 class Watchdog:
     """The hardware watchdog (Documentation/watchdog/watchdog-api.rst), if this machine has one.
 
-    Its driver may come later, and somebody else may have it still: each feeding tries again.
+    Its driver may come later, and somebody else may have it still: `look` tries again.
     """
 
     def __init__(self, path: Path = WATCHDOG) -> None:
         self.problem = ""
         self._path = path
         self._file: int | None = None
-        self._open()
+        self.look()
+
+    def look(self) -> bool:
+        """Whether it can be had since it was looked for the last time."""
+        if self._file is not None:
+            return False
+        try:
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
+        except OSError as error:
+            self.problem = error.strerror or str(error)
+            return False
+        # The initramfs has set a longer one; a driver that knows one only keeps that.
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(self._file, WDIOC_SETTIMEOUT, struct.pack("i", WATCHDOG_S))
+        return True
 
     @property
     def open(self) -> bool:
@@ -114,7 +147,6 @@ class Watchdog:
 
     def feed(self) -> None:
         """Keep it from restarting the machine for another timeout."""
-        self._open()
         self._write(b"\0")
 
     def close(self) -> None:
@@ -123,13 +155,6 @@ class Watchdog:
         if self._file is not None:
             os.close(self._file)
             self._file = None
-
-    def _open(self) -> None:
-        if self._file is None:
-            try:
-                self._file = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC)
-            except OSError as error:
-                self.problem = error.strerror or str(error)
 
     def _write(self, data: bytes) -> None:
         if self._file is not None:

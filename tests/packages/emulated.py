@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def run(target: Target, chroot: Chroot) -> None:
     """Install and run it; raises PackageError."""
     with step(target.name, "apt install, in emulation"):
-        chroot.install("./gadgetip.deb")
+        chroot.install("./gadgetip.deb", options="--no-install-recommends")
     kind = target.processor or "the emulator's processor"
     with step(target.name, f"the program, on {kind}"):
         said = chroot.run("gadgetip --version", processor=target.processor)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tests.machine.places import CHECKOUT
 from tests.packages.report import PackageError
+from tests.packages.target import native_architecture
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,7 +42,8 @@ def package(name: str, arch: str) -> Path:
 def fill(directory: Path, arch: str) -> None:
     """Put everything for one architecture there: gadgetip.deb, higher.deb, dkms.deb, stick.bin."""
     shutil.copy(package("gadgetip", arch), directory / "gadgetip.deb")
-    shutil.copy(package(DKMS_PACKAGE, "all"), directory / "dkms.deb")
+    if arch == native_architecture():  # else no kernel is built for
+        shutil.copy(package(DKMS_PACKAGE, "all"), directory / "dkms.deb")
     (directory / DESCRIPTORS).write_bytes(STICK)
     raised(directory / "gadgetip.deb", directory / "higher.deb")
 

@@ -21,6 +21,7 @@ class Machine:
         self.dev = root / "dev"
         self.dev.mkdir()
         (root / "cmdline").write_text(ARGUMENTS)
+        (root / "mounts").write_text("none /proc proc rw 0 0\n")
 
     def disk(self, name: str, identifier: str, separator: str = "p", count: int = 4) -> None:
         self._device(Path(name))
@@ -38,7 +39,10 @@ class Machine:
 
     def card(self) -> Card:
         return card_here(
-            arguments=self.root / "cmdline", block_devices=self.block, devices=self.dev
+            arguments=self.root / "cmdline",
+            block_devices=self.block,
+            devices=self.dev,
+            mounts=self.root / "mounts",
         )
 
 
@@ -69,6 +73,23 @@ def test_two_cards_of_the_same_image(machine: Machine) -> None:
     machine.disk("mmcblk1", "67697032")
     with pytest.raises(PrerequisiteError, match=r"\(mmcblk0p2, mmcblk1p2\): take one out"):
         machine.card()
+
+
+@pytest.mark.parametrize("own", ["mmcblk0", "mmcblk1"])
+def test_two_cards_of_the_same_image_of_which_one_runs(machine: Machine, own: str) -> None:
+    machine.disk("mmcblk0", "67697032")
+    machine.disk("mmcblk1", "67697032")
+    mounts = f"none / overlay rw 0 0\n/dev/{own}p3 /media ext4 ro,relatime 0 0\n"
+    (machine.root / "mounts").write_text(mounts)
+    card = machine.card()
+    assert card.disk == machine.dev / own
+    assert card.slots == {Slot.A: machine.dev / f"{own}p2", Slot.B: machine.dev / f"{own}p3"}
+
+
+def test_something_else_in_the_place_of_the_slot(machine: Machine) -> None:
+    machine.disk("mmcblk0", "67697032")
+    (machine.root / "mounts").write_text("none /media tmpfs rw 0 0\n/dev/sda1 /media vfat rw 0 0\n")
+    assert machine.card().disk == machine.dev / "mmcblk0"
 
 
 def test_a_card_that_is_gone(machine: Machine) -> None:

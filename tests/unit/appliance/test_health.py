@@ -1,12 +1,14 @@
 """When a board is left alone, and when it is started anew."""
 
+import fcntl
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gadgetip.appliance.health import SILENCE_LIMIT_S, START_LIMIT_S, Health
-from gadgetip.appliance.watching import Watchdog
+from gadgetip.appliance.watching import ANSWER_LIMIT_S, INTERVAL_S, WATCHDOG_S, Watchdog
 
 START = Health(since=1000.0)
 
@@ -53,11 +55,33 @@ def test_a_machine_without_a_watchdog(tmp_path: Path) -> None:
 
 def test_a_watchdog_that_comes_later(tmp_path: Path) -> None:
     dog = Watchdog(tmp_path / "watchdog")
+    assert not dog.look()
     (tmp_path / "watchdog").touch()
-    dog.feed()
+    assert dog.look()
+    assert not dog.look()
     assert dog.open
+    dog.feed()
     assert (tmp_path / "watchdog").read_bytes() == b"\0"
     dog.close()
+
+
+def test_the_watchdog_gets_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the initramfs had set is for a boot, and too long for a board that hangs."""
+    calls: list[tuple[int, int]] = []
+
+    def ioctl(file: int, request: int, data: bytes) -> bytes:
+        calls.append((request, int.from_bytes(data, "little")))
+        return data
+
+    monkeypatch.setattr(fcntl, "ioctl", ioctl)
+    file = tmp_path / "watchdog"
+    dog = Watchdog(file)
+    assert calls == []
+    file.touch()
+    assert dog.look()
+    assert calls == [(0xC0045706, WATCHDOG_S)]
+    assert ANSWER_LIMIT_S + INTERVAL_S < WATCHDOG_S
+    assert WATCHDOG_S % 16 == 15
 
 
 def test_the_watchdog_is_stopped_at_the_end(tmp_path: Path) -> None:
@@ -68,3 +92,13 @@ def test_the_watchdog_is_stopped_at_the_end(tmp_path: Path) -> None:
     dog.feed()
     dog.close()
     assert file.read_bytes() == b"\0\0V"
+
+
+def test_a_watchdog_whose_driver_comes_late(tmp_path: Path) -> None:
+    file = tmp_path / "watchdog"
+    dog = Watchdog(file)
+    assert (dog.open, dog.look()) == (False, False)
+    file.touch()
+    assert (dog.look(), dog.open, dog.look()) == (True, True, False)
+    dog.feed()
+    assert file.read_bytes() == b"\0"

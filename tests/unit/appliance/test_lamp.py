@@ -106,3 +106,16 @@ def test_the_files_of_a_lamp(tmp_path: Path) -> None:
     assert (directory / "trigger").read_text() == "pattern"
     assert (directory / "pattern").read_text() == "255 1000 255 0 0 1000 0 0"
     Lamp(tmp_path / "none").show(Light.RUNNING)  # no lamp, no error
+
+
+def test_a_lamp_whose_driver_comes_late(tmp_path: Path) -> None:
+    lamp = Lamp(tmp_path)
+    assert not lamp.look()
+    directory = tmp_path / "ACT"
+    directory.mkdir()
+    (directory / "trigger").write_text("[none] timer\n")
+    (directory / "max_brightness").write_text("1\n")
+    assert lamp.look()
+    assert not lamp.look()
+    lamp.show(Light.RUNNING)
+    assert (directory / "brightness").read_text() == "1"

@@ -23,7 +23,7 @@ gadgetip.toml cannot be used: 3 things are wrong.
 * Line 4: [board.wifi] psk is missing: the passphrase of the network; "" if it
   is open
 
-* Line 5: [board.wifi] country is "de": write the two capital letters of the
+* Line 5: [board.wifi] country has to be the two capital letters of the
   country, "DE", "GB", "US"
 
 The board goes on with the last gadgetip.toml that was right.

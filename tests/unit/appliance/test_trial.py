@@ -57,11 +57,13 @@ def test_a_trial_is_passed_once(card: Card) -> None:
     assert card.boot_state() == Slots(Slot.A, 3, 9)
 
 
+@pytest.mark.parametrize("left", [2, 8])
 @pytest.mark.parametrize("change", [before_writing, after_writing])
 def test_what_was_written_or_preferred_during_a_trial_stands(
-    card: Card, change: "Callable[[Slots, Slot], Slots]"
+    card: Card, change: "Callable[[Slots, Slot], Slots]", left: int
 ) -> None:
     """`board update --force`, halfway and done, and `board rollback`."""
+    set_boot_state(card, Slots(Slot.B, 3, left))
     trial = Trial(silent, lambda: card)
     changed = card.change_boot_state(lambda slots: change(slots, Slot.B))
     trial.pass_it()

@@ -10,6 +10,8 @@ import pytest
 
 from board.image import card
 from board.image.boards import BOARDS, Board
+from gadgetip.appliance import boot_state, image_manifest
+from gadgetip.appliance.slots import Slot, Slots
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=lambda board: board.name)
@@ -38,10 +40,21 @@ def test_sfdisk_reads_the_partition_table(board: Board, tmp_path: Path) -> None:
 def test_no_two_things_lie_over_each_other() -> None:
     pieces = [(0, 512), *((sector * 512, 512) for sector in card.BOOT_STATE_SECTORS)]
     pieces += [(card.MANIFEST_SECTOR * 512, card.MANIFEST_BYTES)]
+    pieces += [(sector * 512, card.MANIFEST_BYTES) for sector in card.RECORD_SECTORS]
     pieces += [(each.start, each.size) for each in card.PARTITIONS]
     pieces.sort()
     for (start, size), (following, _) in pairwise(pieces):
         assert start + size <= following
+
+
+def test_what_updates_a_board_knows_the_same_places() -> None:
+    """The program does not import the builder, which is not installed with it."""
+    assert tuple(offset // 512 for offset in boot_state.STATE_OFFSETS) == card.BOOT_STATE_SECTORS
+    assert image_manifest.OFFSET == card.MANIFEST_SECTOR * 512
+    assert image_manifest.SIZE == card.MANIFEST_BYTES
+    records = image_manifest.RECORD_OFFSETS
+    assert tuple(records[slot] // 512 for slot in Slot) == card.RECORD_SECTORS
+    assert boot_state.parse_boot_state(card.boot_state_sector()) == Slots()
 
 
 def test_boards_have_different_disks() -> None:
