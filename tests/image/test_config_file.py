@@ -5,6 +5,7 @@ The card comes from the tests before, which have booted it with a right one.
 
 from tests.image.desk import BOOT_LIMIT_S, CONFIG_NAME, PROBLEM_NAME, Desk
 from tests.image.times import TIMES
+from tests.system.waiting import wait_for
 
 
 def test_mistake_on_a_card_that_ran(desk: Desk) -> None:
@@ -33,8 +34,8 @@ def test_card_as_it_was_flashed(desk: Desk) -> None:
     used, desk.card = desk.card, desk.image.copy(desk.directory / "flashed.img")
     try:
         desk.power_on()
-        desk.console.wait_for(rf"{CONFIG_NAME} cannot be used", BOOT_LIMIT_S)
-        desk.console.wait_for("What to do", 60)
+        desk.console.wait_for("Name a device", BOOT_LIMIT_S)
+        wait_for(lambda: desk.card.get(PROBLEM_NAME), "the card tells it, too", 120)
         desk.cut()
         told = (desk.card.get(PROBLEM_NAME) or b"").decode()
         assert "attachment" in told
