@@ -20,6 +20,7 @@ from tests.image.card import Card
 from tests.image.console import Console
 from tests.image.emulator import MODELS, Board
 from tests.image.server import ADDRESS, KEYBOARD, STICK, STICK_SERIAL, Server
+from tests.machine.errors import BenchError
 from tests.system.waiting import wait_for
 
 CONFIG_NAME = "gadgetip.toml"
@@ -66,9 +67,15 @@ class Desk:
     """Everything of a session."""
 
     def __init__(self, board: str, directory: Path) -> None:
+        if board not in MODELS:
+            raise BenchError(
+                f"QEMU has no machine with a network that stands in for a {board}; these can be "
+                f"tested: {', '.join(MODELS)}"
+            )
         self.model = MODELS[board]
         self.wireless = BOARDS[board].wireless
         self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
         self.image = artifact.find(board).unpacked()
         self.exchange = directory / "exchange"
         self._sockets = Path(tempfile.mkdtemp(prefix="gadgetip-"))
