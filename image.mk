@@ -3,7 +3,7 @@
 BOARD ?= pi-zero-2w
 IMAGES ?= build/image
 IMAGE_CACHE ?=
-IMAGE_PACKAGES := mmdebstrap qemu-user-static binfmt-support arch-test bmap-tools mtools squashfs-tools \
+IMAGE_PACKAGES := mmdebstrap qemu-user-static binfmt-support arch-test bmap-tools device-tree-compiler mtools squashfs-tools \
 	dosfstools e2fsprogs zstd xz-utils kmod
 SNAPSHOT ?=
 FIRMWARE_DIR ?=
@@ -41,7 +41,7 @@ test-boot-script: setup  ## The images' boot script in QEMU with Debian's U-Boot
 # boots and more: an hour without KVM on two cores.
 IMAGE_TEST_PACKAGES := qemu-system-arm openssh-client mtools dosfstools e2fsprogs squashfs-tools \
 	squashfs-tools-ng xz-utils debian-archive-keyring
-IMAGE_TESTS := $(addprefix tests/image/test_,$(addsuffix .py,first_boot power_cut config_file update))
+IMAGE_TESTS := $(addprefix tests/image/test_,$(addsuffix .py,own_boot_loader first_boot power_cut config_file update))
 CUTS ?= 20
 SEED ?=
 .PHONY: test-image power-cuts

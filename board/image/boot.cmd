@@ -100,7 +100,7 @@ fi
 setenv console ttyS0,115200n8
 if test "${vendor}" = "raspberrypi"; then
 	setenv console ttyS1,115200n8
-	setenv ramdisk_addr_r 0x08000000
+	setenv ramdisk_addr_r 0x0a000000
 fi
 if test "${soc}" = "am33xx"; then setenv console ttyO0,115200n8; fi
 if test "${devtype}" = "virtio"; then setenv console ttyAMA0; fi

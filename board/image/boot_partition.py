@@ -1,6 +1,7 @@
 """The files of the FAT partition: boot loader, firmware, boot script, and what a person edits."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 from board.image.boards import Board
@@ -10,6 +11,12 @@ from board.image.debian import Archive
 HERE = Path(__file__).parent
 SCRIPT = HERE / "boot.cmd"
 FOR_PEOPLE = HERE / "boot"
+
+BOOT_COMMAND = (
+    "setenv devtype mmc; setenv devnum 0; setenv distro_bootpart 1; "
+    "load mmc 0:1 ${scriptaddr} boot.scr && source ${scriptaddr}; bootflow scan"
+)
+"""What U-Boot does at once, instead of waiting for a key and looking for EFI."""
 
 
 def fill(folder: Path, board: Board, archive: Archive, trees: Path, time: int) -> list[str]:
@@ -26,6 +33,7 @@ def fill(folder: Path, board: Board, archive: Archive, trees: Path, time: int) -
         # What a Raspberry Pi's firmware hands to U-Boot, and U-Boot to the kernel.
         for name in board.device_trees:
             shutil.copyfile(trees / name, folder / name)
+            _tell_u_boot(folder / name)
     for name, text in board.boot_configuration.items():
         (folder / name).write_text(text)
     for path in sorted(FOR_PEOPLE.iterdir()):
@@ -34,3 +42,17 @@ def fill(folder: Path, board: Board, archive: Archive, trees: Path, time: int) -
     for name, envelope in board.boot_scripts.items():
         (folder / name).write_bytes(wrapped(script, envelope, time))
     return sorted(versions)
+
+
+def _tell_u_boot(tree: Path) -> None:
+    """Put U-Boot's own settings into the device tree that it takes from a Pi's firmware.
+
+    doc/develop/devicetree/control.rst has them. A bootdelay of -2 means that no key is waited for:
+    a stray byte on the serial port must not keep a board at a prompt, nor be a way in.
+    """
+    for arguments in (
+        ["-c", str(tree), "/config"],
+        ["-t", "x", str(tree), "/config", "bootdelay", f"{-2 & 0xFFFFFFFF:x}"],
+        ["-t", "s", str(tree), "/config", "bootcmd", BOOT_COMMAND],
+    ):
+        subprocess.run(["fdtput", *arguments], check=True)
