@@ -46,8 +46,19 @@ class Trial:
             self._began = card.boot_state()
             if not is_confirmed(self._began, card.running):
                 self._card = card
+            self._tell_of_the_other(card)
         except (OSError, PrerequisiteError) as error:
             say(f"which system boots next is left as it is: {error}")
+
+    def _tell_of_the_other(self, card: Card) -> None:
+        """An update that did not get well must not go away in silence."""
+        other = card.running.other
+        content = card.content(other)
+        if content is not None and self._began.left(other) == 0:
+            self._say(
+                f"the system in slot {other} ({content.about}) did not get well in any of its "
+                f"tries: slot {card.running} runs instead"
+            )
 
     @property
     def open(self) -> bool:

@@ -132,6 +132,8 @@ def slots(output: Output) -> None:
     words: dict[Slot, list[str]] = {slot: [] for slot in Slot}
     words[card.running].append("runs" if confirmed else "runs on trial")
     words[following].append("boots next")
+    if contents[card.running.other] is not None and state.left(card.running.other) == 0:
+        words[card.running.other].append("did not get well")
     output.table(
         ["SLOT", "SYSTEM", "TRIES LEFT", ""],
         [

@@ -1,5 +1,6 @@
 """Each boot is a trial: passed once the board is well, ended where it does not get well."""
 
+import re
 import subprocess
 from dataclasses import replace
 from functools import partial
@@ -88,6 +89,21 @@ def test_the_one_that_runs_in_the_others_place_is_kept(card: Card) -> None:
     set_boot_state(card, Slots(Slot.B, 8, 0))
     Trial(silent, lambda: fallen_back).pass_it()
     assert card.boot_state() == Slots(Slot.A, 9, 0)
+
+
+@pytest.mark.parametrize(("left", "told"), [(0, True), (2, False)])
+def test_an_update_that_did_not_get_well_is_told_of(tmp_path: Path, left: int, told: bool) -> None:
+    card = new_card(tmp_path, Slot.A, Slots(Slot.A, 9, left))
+    content = card.content(Slot.A)
+    assert content is not None
+    said: list[str] = []
+    Trial(said.append, lambda: card)
+    assert said == []  # there never was anything in the other slot
+    card.write_content(Slot.B, content)
+    Trial(said.append, lambda: card)
+    assert [bool(re.search(r"slot B \(.+\) did not get well", text)) for text in said] == [
+        True
+    ] * told
 
 
 def test_a_card_that_cannot_be_written(card: Card) -> None:
