@@ -17,6 +17,8 @@ import pytest
 
 from board.image import card as layout
 from board.image.boards import BOARDS
+from gadgetip.appliance.boot_state import parse_boot_state
+from gadgetip.appliance.slots import Slot, Slots
 from tests.image import places
 from tests.image.artifact import find
 
@@ -69,7 +71,7 @@ def test_it_starts_the_kernel_of_slot_a(tmp_path: Path) -> None:
     with card.open("rb") as file:
         for sector in layout.BOOT_STATE_SECTORS:
             file.seek(sector * layout.SECTOR)
-            assert file.read(layout.SECTOR).startswith(b"BOOT_ORDER=A B\nBOOT_A_LEFT=2\n")
+            assert parse_boot_state(file.read(layout.SECTOR)) == Slots(Slot.A, 2, 0)
 
 
 def _wait(machine: subprocess.Popen[bytes], ports: list[Path], pattern: str) -> str:
