@@ -49,7 +49,9 @@ def booted(desk: Desk) -> None:
 
 def disk(desk: Desk) -> str:
     """The stick's replica on the board's own host, in /dev."""
-    found = desk.ask(f"ls /dev/disk/by-id/usb-*{STICK_SERIAL}*:0").split()
+    link = f"/dev/disk/by-id/usb-*{STICK_SERIAL}*:0"
+    # udev looks at what is on it first, through the replica.
+    found = desk.ask(f"until ls {link} 2>/dev/null; do sleep 0.5; done", limit_s=120).split()
     assert len(found) == 1
     return found[0]
 
