@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -67,7 +66,7 @@ def build(board: Board, inputs: Inputs, target: Path) -> Path:
             *_firmware(board, archive, overlay, inputs.firmware),
         ]
         _our_files(board, inputs, overlay)
-        _uniform(overlay, inputs.epoch)
+        fs.make_uniform(overlay, inputs.epoch)
     with _step("gadgetip and the rest"):
         root_tar = work / "root.tar"
         root.complete(debian_tar, inputs.package, overlay, UNITS, root_tar, inputs.epoch)
@@ -78,7 +77,6 @@ def build(board: Board, inputs: Inputs, target: Path) -> Path:
         archive_bytes = initramfs.build(board, _busybox(busybox), modules, inputs.epoch)
         (slot / "initrd.img").write_bytes(archive_bytes)
         trees = _trees(board, kernel, slot / "dtb")
-        _uniform(slot, inputs.epoch)
         slot_image = work / "slot.ext4"
         size = fs.ext4_size(slot)
         if size > card.SLOT_A.size:
@@ -121,15 +119,14 @@ def _modules(kernel: Path, overlay: Path) -> Path:
     kernel_modules.index(scratch, release)
     tree = scratch / "lib/modules" / release
     dependencies = kernel_modules.read_dependencies((tree / "modules.dep").read_text())
-    chosen = fs.fresh(overlay.with_name("chosen")) / "lib/modules" / release
+    chosen = overlay / "usr/lib/modules" / release
     for path in kernel_modules.selected(dependencies):
         target = chosen / path.removesuffix(".xz")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(kernel_modules.content(tree / path))
     for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
         shutil.copyfile(tree / name, chosen / name)
-    kernel_modules.index(chosen.parents[2], release)
-    shutil.copytree(chosen, overlay / "usr/lib/modules" / release)
+    kernel_modules.index(overlay / "usr", release)
     return chosen
 
 
@@ -162,34 +159,11 @@ def _firmware(board: Board, archive: Archive, overlay: Path, given: Path | None)
 
 
 def _our_files(board: Board, inputs: Inputs, overlay: Path) -> None:
-    """The files of `root`, in which @DISKID@ stands for the card's identifier, and what this is."""
-    for source in sorted(
-        path for path in OVERLAY.rglob("*") if not path.is_dir() or path.is_symlink()
-    ):
-        target = overlay / source.relative_to(OVERLAY)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, target, follow_symlinks=False)
-        if not source.is_symlink():
-            text = source.read_text().replace("@DISKID@", f"{board.disk:08x}")
-            target.write_text(text)
-    document = {
-        "schema": "image/1",
-        "board": board.name,
-        "version": inputs.version,
-        "built": inputs.built,
-    }
+    """The files of `root`, and what this is."""
+    shutil.copytree(OVERLAY, overlay, symlinks=True, dirs_exist_ok=True)
     marker = overlay / "etc/gadgetip/image"
     marker.parent.mkdir(parents=True, exist_ok=True)
-    marker.write_text(json.dumps(document) + "\n")
-
-
-def _uniform(folder: Path, epoch: int) -> None:
-    """Modes and times that no umask and no checkout had a part in."""
-    for path in (folder, *folder.rglob("*")):
-        if not path.is_symlink():
-            runs = path.is_dir() or path.stat().st_mode & 0o100
-            path.chmod(0o755 if runs else 0o644)
-        os.utime(path, (epoch, epoch), follow_symlinks=False)
+    marker.write_text(json.dumps(card.about(board.name, inputs.version, inputs.built)) + "\n")
 
 
 def _busybox(package: Path) -> Path:

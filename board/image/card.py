@@ -72,13 +72,13 @@ def boot_state_sector(text: bytes = BOOT_STATE) -> bytes:
     return text.ljust(SECTOR, b"\0")
 
 
+def about(board: str, version: str, built: str) -> dict[str, object]:
+    """What every document about an image begins with: the manifest, and the system's own."""
+    return {"schema": "image/1", "board": board, "version": version, "built": built}
+
+
 def manifest(board: str, version: str, built: str, size: int, sha256: str) -> bytes:
     """What the image is: its slot's content is `size` bytes at the start of slot A."""
-    document = {
-        "schema": "image/1",
-        "board": board,
-        "version": version,
-        "built": built,
-        "slot": {"offset": SLOT_A.start, "size": size, "sha256": sha256},
-    }
+    slot = {"offset": SLOT_A.start, "size": size, "sha256": sha256}
+    document = about(board, version, built) | {"slot": slot}
     return json.dumps(document).encode().ljust(MANIFEST_BYTES, b"\0")

@@ -23,6 +23,8 @@ def ext4(
     target: Path, folder: Path | None, size: int, name: str, time: int, *, journal: bool
 ) -> None:
     """An ext4 of `size` bytes with the folder's files, which all belong to root."""
+    if folder is not None:
+        make_uniform(folder, time)
     identifier = str(uuid.uuid5(NAMESPACE, name))
     target.unlink(missing_ok=True)
     environment = os.environ | {"E2FSPROGS_FAKE_TIME": str(time), "SOURCE_DATE_EPOCH": str(time)}
@@ -34,6 +36,15 @@ def ext4(
     subprocess.run(command, check=True, env=environment, capture_output=True)
     if folder is not None:
         _fix_times(target, folder, time, environment)
+
+
+def make_uniform(folder: Path, time: int) -> None:
+    """Give what is in it modes and times that no umask and no checkout had a part in."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            runs = path.is_dir() or path.stat().st_mode & 0o100
+            path.chmod(0o755 if runs else 0o644)
+        os.utime(path, (time, time), follow_symlinks=False)
 
 
 def ext4_size(folder: Path) -> int:
@@ -72,8 +83,7 @@ def fat32(target: Path, folder: Path, size: int, name: str, time: int) -> None:
         "SOURCE_DATE_EPOCH": str(time),
         "MTOOLS_SKIP_CHECK": "1",
     }
-    for path in (folder, *sorted(folder.rglob("*"))):
-        os.utime(path, (time, time))
+    make_uniform(folder, time)
     # One by one, in a fixed order: a directory's own is that of this machine's file system.
     for path in sorted(folder.iterdir()):
         command = ["mcopy", "-i", str(target), "-s", "-m", "-o", "-Q", str(path), "::/"]

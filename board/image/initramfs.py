@@ -23,7 +23,7 @@ def build(board: Board, busybox: Path, modules: Path, time: int) -> bytes:
     """The compressed archive; `modules` is /lib/modules/RELEASE with its indexes."""
     dependencies = kernel_modules.read_dependencies((modules / "modules.dep").read_text())
     builtin = (modules / "modules.builtin").read_text().splitlines()
-    wanted = (*kernel_modules.INITRAMFS[:4], *board.modules, *kernel_modules.INITRAMFS[4:])
+    wanted = (*kernel_modules.DISKS, *board.modules, *kernel_modules.ROOT)
     required = kernel_modules.REQUIRED | {*board.modules}
     order = kernel_modules.load_order(dependencies, builtin, wanted, required)
     entries = {

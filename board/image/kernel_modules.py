@@ -51,11 +51,10 @@ KEPT = (
 )
 """Patterns of module files below kernel/. USB as a whole, because an image is a host in tests."""
 
-INITRAMFS = (
-    *("virtio_mmio", "virtio_pci", "virtio_blk", "mmc_block", "ext4", "crc32c_generic"),
-    *("loop", "squashfs", "overlay"),
-)
-"""What the initramfs needs on every board and in QEMU; what a kernel has built in is left out."""
+DISKS = ("virtio_mmio", "virtio_pci", "virtio_blk", "mmc_block")
+ROOT = ("ext4", "crc32c_generic", "loop", "squashfs", "overlay")
+"""What the initramfs needs on every board and in QEMU, before and after what the board's own card
+needs; what a kernel has built in is left out."""
 
 REQUIRED = frozenset({"ext4", "loop", "squashfs", "overlay"})
 
