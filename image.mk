@@ -6,6 +6,8 @@ IMAGE_CACHE ?=
 IMAGE_PACKAGES := mmdebstrap qemu-user-static binfmt-support arch-test bmap-tools device-tree-compiler mtools squashfs-tools \
 	dosfstools e2fsprogs zstd xz-utils kmod
 SNAPSHOT ?=
+MIRROR ?=
+MIRROR_KEYRING ?=
 FIRMWARE_DIR ?=
 KERNEL_PACKAGE ?=
 IMAGE_KEEP ?=
@@ -17,7 +19,8 @@ image: setup  ## The image of a board, in build/image (BOARD=pi-zero-2w, pi-zero
 	@$(MAKE) deb DEB_ARCH=$$($(BUILDER) $(BOARD) --architecture)
 	@$(BUILDER) $(BOARD) --target $(IMAGES) \
 		--package $(DEB)/gadgetip_*_$$($(BUILDER) $(BOARD) --architecture).deb \
-		$(if $(SNAPSHOT),--snapshot $(SNAPSHOT)) $(if $(FIRMWARE_DIR),--firmware $(FIRMWARE_DIR)) \
+		$(if $(SNAPSHOT),--snapshot $(SNAPSHOT)) $(if $(MIRROR),--mirror $(MIRROR)) \
+		$(if $(MIRROR_KEYRING),--keyring $(MIRROR_KEYRING)) $(if $(FIRMWARE_DIR),--firmware $(FIRMWARE_DIR)) \
 		$(if $(KERNEL_PACKAGE),--kernel $(KERNEL_PACKAGE)) $(if $(IMAGE_KEEP),--keep) \
 		$(if $(IMAGE_CACHE),--cache $(IMAGE_CACHE))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from board.image.boards import BOARDS
 from board.image.build import Inputs, build
-from board.image.debian import BuildError
+from board.image.debian import KEYRING, MIRROR, BuildError, Origin
 
 
 def main() -> int:
@@ -22,6 +22,8 @@ def main() -> int:
     parser.add_argument("--target", type=Path, default=Path("build/image"))
     parser.add_argument("--cache", type=Path, default=_cache())
     parser.add_argument("--snapshot", help="a time of snapshot.debian.org, like 20261130T000000Z")
+    parser.add_argument("--mirror", default=MIRROR, help="has debian and debian-security below it")
+    parser.add_argument("--keyring", type=Path, default=KEYRING, help="the keys that sign those")
     parser.add_argument("--firmware", type=Path, help="a folder of firmware that Debian lacks")
     parser.add_argument("--kernel", help="a kernel's package, instead of the newest")
     parser.add_argument("--epoch", type=int, help="the one time that all files get")
@@ -39,7 +41,7 @@ def main() -> int:
         version=version,
         epoch=given.epoch or int(os.environ.get("SOURCE_DATE_EPOCH") or _last_commit()),
         cache=given.cache,
-        snapshot=given.snapshot,
+        origin=Origin(given.mirror, given.keyring.absolute(), given.snapshot),
         firmware=given.firmware,
         kernel=given.kernel,
         keep=given.keep,

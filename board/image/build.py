@@ -14,7 +14,7 @@ from pathlib import Path
 from board.image import boot_partition, card, initramfs, kernel_modules, root
 from board.image import file_systems as fs
 from board.image.boards import Board
-from board.image.debian import Archive, BuildError
+from board.image.debian import DEBIAN, Archive, BuildError, Origin
 
 HERE = Path(__file__).parent
 OVERLAY = HERE / "root"
@@ -34,7 +34,7 @@ class Inputs:
     version: str
     epoch: int
     cache: Path
-    snapshot: str | None = None
+    origin: Origin = DEBIAN
     firmware: Path | None = None
     kernel: str | None = None
     keep: bool = False
@@ -48,9 +48,7 @@ class Inputs:
 def build(board: Board, inputs: Inputs, target: Path) -> Path:
     """Build target/gadgetip-NAME.img.xz, with .bmap, .sha256, .json and .packages beside it."""
     work = fs.fresh(target / f"work-{board.name}")
-    archive = Archive(
-        board.architecture, inputs.cache / "apt" / board.architecture, inputs.snapshot
-    )
+    archive = Archive(board.architecture, inputs.cache / "apt" / board.architecture, inputs.origin)
     with _step("asking Debian's archive"):
         archive.update()
         kernel_version, kernel = _kernel(board, archive, inputs.kernel)

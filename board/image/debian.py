@@ -16,7 +16,7 @@ from pathlib import Path
 
 RELEASE = "trixie"
 COMPONENTS = "main non-free-firmware"
-KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 MIRROR = "http://deb.debian.org"
 SNAPSHOT = "http://snapshot.debian.org/archive/{archive}/{when}"
 
@@ -25,22 +25,38 @@ class BuildError(Exception):
     """What keeps an image from being built, in one line."""
 
 
-def sources(snapshot: str | None = None) -> list[str]:
-    """The lines of sources.list; `snapshot` is a time of snapshot.debian.org, or now."""
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the packages are from.
 
-    def line(archive: str, suite: str) -> str:
-        base = (
-            SNAPSHOT.format(archive=archive, when=snapshot) if snapshot else f"{MIRROR}/{archive}"
-        )
-        # A snapshot's Release says that it has expired, as it has.
-        options = f"signed-by={KEYRING}" + (" check-valid-until=no" if snapshot else "")
+    `mirror` has `debian` and `debian-security` below it, `keyring` the keys that sign them;
+    `snapshot`, a time of snapshot.debian.org, goes before the mirror.
+    """
+
+    mirror: str = MIRROR
+    keyring: Path = KEYRING
+    snapshot: str | None = None
+
+    @property
+    def sources(self) -> list[str]:
+        """The lines of sources.list."""
+        return [
+            self._line("debian", RELEASE),
+            self._line("debian", f"{RELEASE}-updates"),
+            self._line("debian-security", f"{RELEASE}-security"),
+        ]
+
+    def _line(self, archive: str, suite: str) -> str:
+        base = f"{self.mirror.rstrip('/')}/{archive}"
+        options = f"signed-by={self.keyring}"
+        if self.snapshot:
+            base = SNAPSHOT.format(archive=archive, when=self.snapshot)
+            # A snapshot's Release says that it has expired, as it has.
+            options += " check-valid-until=no"
         return f"deb [{options}] {base} {suite} {COMPONENTS}"
 
-    return [
-        line("debian", RELEASE),
-        line("debian", f"{RELEASE}-updates"),
-        line("debian-security", f"{RELEASE}-security"),
-    ]
+
+DEBIAN = Origin()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +65,7 @@ class Archive:
 
     architecture: str
     directory: Path
-    snapshot: str | None = None
+    origin: Origin = DEBIAN
 
     @property
     def lists(self) -> Path:
@@ -61,7 +77,7 @@ class Archive:
         for name in ("state/lists/partial", "cache/archives/partial", "packages"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         (self.directory / "status").touch()
-        (self.directory / "sources.list").write_text("\n".join(sources(self.snapshot)) + "\n")
+        (self.directory / "sources.list").write_text("\n".join(self.origin.sources) + "\n")
         done = subprocess.run(self._command("apt-get", "update"), check=False, capture_output=True)
         if done.returncode:
             print(_last_lines(done.stderr), flush=True)

@@ -10,11 +10,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from board.image.boards import Board, packages_of
-from board.image.debian import COMPONENTS, KEYRING, RELEASE, Archive, key_of, sources
+from board.image.debian import COMPONENTS, RELEASE, Archive, key_of
 
 BYTECODE = Path(__file__).with_name("bytecode.py")
 
@@ -58,7 +58,8 @@ def debian(board: Board, archive: Archive, cache: Path) -> tuple[Path, list[str]
     names = packages_of(board)
     versions = archive.resolve(names)
     command = ["mmdebstrap", f"--architectures={board.architecture}", "--variant=essential"]
-    command += [f"--components={COMPONENTS.replace(' ', ',')}", f"--keyring={KEYRING}"]
+    command += [f"--components={COMPONENTS.replace(' ', ',')}"]
+    command += [f"--keyring={archive.origin.keyring}"]
     command += [f"--include={','.join(names)}", '--aptopt=APT::Install-Recommends "false"']
     command += [f"--dpkgopt=path-exclude=/usr/share/{pattern}" for pattern in UNWANTED]
     command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", "--skip=update"]
@@ -70,12 +71,12 @@ def debian(board: Board, archive: Archive, cache: Path) -> tuple[Path, list[str]
         return target, versions
     print(f"image: installing {len(versions)} packages for {board.architecture}", flush=True)
     cache.mkdir(parents=True, exist_ok=True)
-    for old in cache.glob(f"debian-{board.architecture}-*.tar"):
+    for old in _useless(cache, board.architecture):
         old.unlink()
     partial = target.with_name(f".partial-{os.getpid()}-{target.name}")
     # With the very lists that the versions were resolved with. Some may be missing, while a mirror
     # is being updated, at which mmdebstrap's own update would give up.
-    command += [str(partial), *sources(archive.snapshot)]
+    command += [str(partial), *archive.origin.sources]
     command.insert(1, f"--setup-hook={_take_lists(archive)}")
     try:
         _run(command, DEBIAN_TIME)
@@ -100,7 +101,8 @@ def complete(
         command = ["mmdebstrap", "--variant=custom", "--skip=update,setup,cleanup"]
         command += [f"--architectures={_architecture(package)}"]
         command += [
-            f"--setup-hook=tar-in '{debian_tar}' /",
+            # Not mmdebstrap's own `tar-in`: that one was once seen to end by SIGPIPE.
+            f"--setup-hook=tar -x --numeric-owner --xattrs-include='*' -f '{debian_tar}' -C \"$1\"",
             f"--customize-hook=copy-in '{package}' /",
         ]
         command += [f'--customize-hook={script} "$1" before']
@@ -114,6 +116,14 @@ def complete(
             "",
         ]
         _run(command, time)
+
+
+def _useless(cache: Path, architecture: str) -> Iterator[Path]:
+    """Stages of other versions, and what builds that were killed have left."""
+    yield from cache.glob(f"debian-{architecture}-*.tar")
+    for partial in cache.glob(f".partial-*-debian-{architecture}-*.tar"):
+        if not Path("/proc", partial.name.split("-")[1]).exists():
+            yield partial
 
 
 def _take_lists(archive: Archive) -> str:

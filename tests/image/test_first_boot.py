@@ -19,8 +19,11 @@ READ, READ_SIZE = 8 * MIB, 8 * MIB
 WRITTEN, WRITTEN_SIZE = 24 * MIB, 4 * MIB
 
 WAIT_FOR_KEY = """
-import glob, struct
-[path] = glob.glob("/dev/input/by-id/*-event-kbd")
+import glob, struct, time
+until = time.monotonic() + 60
+while not (found := glob.glob("/dev/input/by-id/*-event-kbd")) and time.monotonic() < until:
+    time.sleep(0.2)
+[path] = found
 event = struct.Struct("llHHi")
 with open(path, "rb", buffering=0) as keyboard:
     print("ready", flush=True)
@@ -32,6 +35,7 @@ with open(path, "rb", buffering=0) as keyboard:
                 break
 """
 KEY_A = 30
+DRIVERS = "/sys/bus/usb/drivers/usbhid/*:1.0 /sys/bus/usb/drivers/usb-storage/*:1.0 >/dev/null 2>&1"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -70,6 +74,8 @@ def test_attaches_when_the_server_comes(desk: Desk) -> None:
     seconds = desk.wait_until_attached()
     TIMES.note("from the server's coming to both replicas on the host", seconds - came)
     desk.wait_until_running()
+    # The host has chosen the configurations; its drivers look at the devices after that.
+    desk.ask(f"until ls {DRIVERS}; do sleep 0.3; done", limit_s=60)
 
 
 def test_host_sees_the_devices(desk: Desk) -> None:
