@@ -46,6 +46,17 @@ SEEN = (
     "grep -qs 0627 /sys/bus/usb/devices/*/idVendor"
 )
 """On the board: whether its own host sees both replicas."""
+WRITE_STATE = f"""
+cd /var/lib/gadgetip
+(while :; do dd if=/dev/urandom of=noise.new bs=64K count=8 status=none
+    mv noise.new noise; sync -f .; done) &
+round=0
+while echo "round $round"; do
+    gadgetip stop {STICK} >/dev/null && gadgetip start {STICK} >/dev/null
+    round=$((round + 1))
+done
+"""
+"""On the board: what is kept changes all the time, beside other files that come and go."""
 
 
 def config(keys: list[str], *, wireless: bool) -> str:

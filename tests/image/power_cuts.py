@@ -1,9 +1,10 @@
 """`python -m tests.image.power_cuts`: power cuts at random moments, and does the board attach?
 
 Each round powers a board on, takes the power away at a moment between power-on and a while after
-the host has seen the replicas, and powers it on again: within the limit it has to see them. That
-boot ends in a power cut, too. While a board runs, its state is written all the time: an attachment
-is stopped and started, and other files beside that record come and go.
+the host has seen the replicas, and powers it on again: within the limit it has to see them, with
+nobody's help. That boot ends in a power cut, too. While a board runs, its state is written all the
+time: an attachment is stopped and started, and other files beside that record come and go. If the
+cut came while it was stopped, it has to be stopped still, and is started by hand; the line says so.
 
 The moments come from a seed, which is printed; the same seed gives the same moments.
 """
@@ -16,20 +17,14 @@ import sys
 import time
 
 from tests.image import places
-from tests.image.desk import ATTACH_LIMIT_S, KERNEL, SLOT, U_BOOT, Desk
+from tests.image.desk import BOOT_LIMIT_S, KERNEL, SLOT, U_BOOT, WRITE_STATE, Desk
 from tests.image.server import STICK
 from tests.machine.errors import BenchError
 
 AFTERWARDS_S = 30.0
 """Moments go on so long after the replicas are seen."""
 
-WRITE_STATE = f"""
-cd /var/lib/gadgetip
-(while :; do dd if=/dev/urandom of=noise.new bs=64K count=8 status=none
-    mv noise.new noise; sync -f .; done) &
-while :; do gadgetip stop {STICK}; gadgetip start {STICK}; echo round; done
-"""
-
+STATE = "state is written"
 PHASES = (
     (U_BOOT, "U-Boot"),
     (SLOT, "a slot is chosen, its kernel loaded"),
@@ -70,12 +65,16 @@ def cut_often(desk: Desk, cuts: int, chance: random.Random) -> int:
         phase = cut_at(desk, moment)
         desk.power_on()
         try:
-            seconds = come_back(desk)
+            seconds, helped = come_back(desk, may_be_stopped=phase == STATE)
         except AssertionError as error:
             say(f"cut {number} at {moment:.1f} s ({phase}): DID NOT COME BACK: {error}")
             return 1
         came_back.append(seconds)
-        say(f"cut {number} at {moment:.1f} s ({phase}): attached {seconds:.0f} s after power-on")
+        helped_by = ", once started: it was stopped" if helped else ""
+        say(
+            f"cut {number} at {moment:.1f} s ({phase}): "
+            f"attached {seconds:.0f} s after power-on{helped_by}"
+        )
         desk.cut()
     say(f"{cuts} cuts, attached each time, {min(came_back):.0f} to {max(came_back):.0f} s after")
     return 0
@@ -95,16 +94,21 @@ def cut_at(desk: Desk, moment: float) -> str:
     return phase
 
 
-def come_back(desk: Desk) -> float:
-    """Seconds from power-on until the replicas are seen; what was stopped is started before."""
-    desk.ask("until gadgetip start --all; do sleep 1; done", limit_s=ATTACH_LIMIT_S)
-    return desk.wait_until_attached()
+def come_back(desk: Desk, *, may_be_stopped: bool) -> tuple[float, bool]:
+    """Seconds from power-on until the replicas are seen, and whether one had to be started."""
+    desk.ask("until gadgetip status; do sleep 1; done", limit_s=BOOT_LIMIT_S)
+    found = desk.ask.json("gadgetip --json status")["attachments"]
+    stopped = "stopped" in [each["state"] for each in found if each["name"] == STICK]
+    if stopped:
+        assert may_be_stopped, "nobody stopped the stick"
+        desk.ask(f"gadgetip start {STICK}")
+    return desk.wait_until_attached(), stopped
 
 
 def phase_of(console: str, written: str) -> str:
     """How far a boot came, by what it said."""
     if "round" in written:
-        return "state is written"
+        return STATE
     found = "firmware"
     for line, phase in PHASES:
         if re.search(line, console, re.MULTILINE):

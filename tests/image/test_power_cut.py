@@ -14,7 +14,7 @@ import pytest
 from gadgetip.appliance.slots import CONFIRMED, Slot, Slots
 from tests.image import places
 from tests.image.boot_times import boot_times
-from tests.image.desk import BOOT_LIMIT_S, PASSPHRASE, PROBLEM_NAME, Desk
+from tests.image.desk import BOOT_LIMIT_S, PASSPHRASE, PROBLEM_NAME, WRITE_STATE, Desk
 from tests.image.server import STICK, STICK_SERIAL
 from tests.image.times import TIMES
 from tests.system.waiting import wait_for
@@ -26,17 +26,6 @@ WRITE_TO_STICK = f"""
 set -- /dev/disk/by-id/usb-*{STICK_SERIAL}*:0
 while :; do
     dd if=/dev/urandom of=$1 bs=256K seek={WHERE // (256 << 10)} count=32 oflag=direct status=none
-done
-"""
-
-WRITE_STATE = """
-cd /var/lib/gadgetip
-(while :; do dd if=/dev/urandom of=noise.new bs=64K count=8 status=none
-    mv noise.new noise; sync -f .; done) &
-round=0
-while :; do
-    gadgetip stop stick >/dev/null && gadgetip start stick >/dev/null
-    round=$((round + 1)); echo "round $round"
 done
 """
 
