@@ -216,6 +216,7 @@ class Running:
     def abandon(self) -> None:
         """Kill it."""
         self._agent.close()
+        self._thread.join()
 
     def _follow(self) -> None:
         with contextlib.suppress(MachineGone, OSError, ValueError):

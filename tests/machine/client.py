@@ -62,6 +62,10 @@ class Agent:
 
     def close(self) -> None:
         """Hang up; the agent kills what still runs for us."""
+        # A thread that waits for a message keeps the connection open, and the port is taken for as
+        # long, unless it is woken.
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
         self._connection.close()
         os.close(self._lock)
 
