@@ -15,10 +15,12 @@ BUILDER := $(BIN)/python -m board.image
 
 .PHONY: image image-twice test-boot-script
 image: setup  ## The image of a board, in build/image (BOARD=pi-zero-2w, pi-zero-w, beaglebone-black)
-	@$(MAKE) packages PACKAGES="$(IMAGE_PACKAGES)"
-	@$(MAKE) deb DEB_ARCH=$$($(BUILDER) $(BOARD) --architecture)
-	@$(BUILDER) $(BOARD) --target $(IMAGES) \
-		--package $(DEB)/gadgetip_*_$$($(BUILDER) $(BOARD) --architecture).deb \
+	@architecture=$$($(BUILDER) $(BOARD) --architecture) && \
+	$(MAKE) packages PACKAGES="$(IMAGE_PACKAGES)" && \
+	$(MAKE) deb DEB_ARCH=$$architecture && \
+	$(SUDO) env HOME="$$HOME" XDG_CACHE_HOME="$$XDG_CACHE_HOME" $(BUILDER) $(BOARD) --target $(IMAGES) \
+		--package $(DEB)/gadgetip_*_$$architecture.deb \
+		--epoch $${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} \
 		$(if $(SNAPSHOT),--snapshot $(SNAPSHOT)) $(if $(MIRROR),--mirror $(MIRROR)) \
 		$(if $(MIRROR_KEYRING),--keyring $(MIRROR_KEYRING)) $(if $(FIRMWARE_DIR),--firmware $(FIRMWARE_DIR)) \
 		$(if $(KERNEL_PACKAGE),--kernel $(KERNEL_PACKAGE)) $(if $(IMAGE_KEEP),--keep) \
@@ -27,11 +29,12 @@ image: setup  ## The image of a board, in build/image (BOARD=pi-zero-2w, pi-zero
 # The second time nothing of the first is used: packages are downloaded and installed anew.
 AGAIN := build/image-again
 image-twice: image  ## The image twice, from nothing the second time, and whether the bytes are the same
-	@rm -rf $(AGAIN)
+	@$(SUDO) rm -rf $(AGAIN)
 	@$(MAKE) image IMAGES=$(AGAIN) IMAGE_CACHE=$(AGAIN)/cache
 	@diff $(IMAGES)/gadgetip-$(BOARD).packages $(AGAIN)/gadgetip-$(BOARD).packages || \
 		{ echo "image: Debian's archive has changed in between: once more, please"; exit 1; }
-	@cd $(AGAIN) && sha256sum gadgetip-$(BOARD).img.xz && cmp gadgetip-$(BOARD).img.xz ../image/gadgetip-$(BOARD).img.xz
+	@sha256sum $(AGAIN)/gadgetip-$(BOARD).img.xz $(IMAGES)/gadgetip-$(BOARD).img.xz
+	@cmp $(AGAIN)/gadgetip-$(BOARD).img.xz $(IMAGES)/gadgetip-$(BOARD).img.xz
 	@cd $(AGAIN) && sha256sum --check gadgetip-$(BOARD).img.xz.sha256
 
 # Every state of an update in U-Boot itself: some two hundred boots of a third of a second each.

@@ -48,7 +48,7 @@ $(DEB_HEADERS)/stamp:
 # a place of its own, so that the packages of others stay. The maintainer's address is a placeholder,
 # which lintian would call an error. Packages for other machines have the same files but for the
 # module, and are not looked at again.
-deb: setup $(if $(DEB_CROSS),$(DEB_HEADERS)/stamp)  ## Debian packages, in build/deb (DEB_ARCH=arm64, armhf, armel: cross)
+deb: $(if $(DEB_ARCH),,$(error DEB_ARCH is empty)) setup $(if $(DEB_CROSS),$(DEB_HEADERS)/stamp)  ## Debian packages, in build/deb (DEB_ARCH=arm64, armhf, armel: cross)
 	@$(MAKE) packages PACKAGES="$(DEB_PACKAGES) $(if $(DEB_CROSS),$(DEB_COMPILER_$(DEB_ARCH)))"
 	@rm -rf $(DEB_BUILD) $(DEB)/gadgetip*_$(DEB_ARCH).deb && mkdir -p $(DEB_TREE)
 	@git ls-files -z | tar --null --files-from=- --create --file=- | tar -x -C $(DEB_TREE)

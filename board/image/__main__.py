@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--keyring", type=Path, default=KEYRING, help="the keys that sign those")
     parser.add_argument("--firmware", type=Path, help="a folder of firmware that Debian lacks")
     parser.add_argument("--kernel", help="a kernel's package, instead of the newest")
-    parser.add_argument("--epoch", type=int, help="the one time that all files get")
+    parser.add_argument("--epoch", type=int, required=True, help="the one time that all files get")
     parser.add_argument("--keep", action="store_true", help="leave what the image was made of")
     given = parser.parse_args()
     board = BOARDS[given.board]
@@ -35,11 +35,18 @@ def main() -> int:
         return 0
     if given.package is None:
         parser.error("--package is needed")
+    if os.geteuid():
+        parser.error("a root file system is installed, for which it takes root: sudo")
+    for path in (given.package, given.keyring, given.firmware):
+        if path is not None and not path.exists():
+            parser.error(f"{path} is not there")
+    if given.firmware is not None and not (given.firmware / "brcm").is_dir():
+        parser.error(f"{given.firmware} has no folder brcm; docs/images.md says more")
     version = given.package.name.split("_")[1]
     inputs = Inputs(
         package=given.package.resolve(),
         version=version,
-        epoch=given.epoch or int(os.environ.get("SOURCE_DATE_EPOCH") or _last_commit()),
+        epoch=given.epoch,
         cache=given.cache,
         origin=Origin(given.mirror, given.keyring.absolute(), given.snapshot),
         firmware=given.firmware,
@@ -50,23 +57,26 @@ def main() -> int:
     given.target.mkdir(parents=True, exist_ok=True)
     try:
         result = build(board, inputs, given.target.resolve())
-    except (BuildError, subprocess.CalledProcessError) as error:
+    except (BuildError, subprocess.CalledProcessError, OSError) as error:
         print(f"image: {error}", file=sys.stderr)
         return 1
+    finally:
+        _give_back(given.target, given.cache)
     size = result.stat().st_size / 1e6
     print(f"image: {os.path.relpath(result)}: {size:.0f} MB; docs/board.md says how to flash it")
     return 0
 
 
+def _give_back(*folders: Path) -> None:
+    """What sudo made belongs to whoever called it."""
+    if user := os.environ.get("SUDO_UID"):
+        owner = f"{user}:{os.environ.get('SUDO_GID', user)}"
+        subprocess.run(["chown", "-R", "-h", owner, *folders], check=False)
+
+
 def _cache() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base, "gadgetip", "image")
-
-
-def _last_commit() -> str:
-    """The time of the newest change: the same sources have the same."""
-    command = ["git", "log", "-1", "--format=%ct"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ BOOT_COMMAND = (
 """What U-Boot does at once, instead of waiting for a key and looking for EFI."""
 
 
-def fill(folder: Path, board: Board, archive: Archive, trees: Path, time: int) -> list[str]:
+def fill(folder: Path, board: Board, archive: Archive, trees: Path, time: int) -> set[str]:
     """Put all of them into the folder; `trees` has the kernel's device trees.
 
     Returns the versions of the packages that they come from, as NAME=VERSION.
@@ -41,7 +41,7 @@ def fill(folder: Path, board: Board, archive: Archive, trees: Path, time: int) -
     script = SCRIPT.read_bytes()
     for name, envelope in board.boot_scripts.items():
         (folder / name).write_bytes(wrapped(script, envelope, time))
-    return sorted(versions)
+    return versions
 
 
 def _tell_u_boot(tree: Path) -> None:

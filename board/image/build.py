@@ -1,13 +1,12 @@
 """An image, from nothing to the compressed file; each step says how long it took."""
 
 import hashlib
-import json
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,10 +14,21 @@ from board.image import boot_partition, card, initramfs, kernel_modules, root
 from board.image import file_systems as fs
 from board.image.boards import Board
 from board.image.debian import DEBIAN, Archive, BuildError, Origin
+from gadgetip.appliance.image_manifest import About, Manifest, format_about, format_manifest
 
 HERE = Path(__file__).parent
 OVERLAY = HERE / "root"
 UNITS = HERE / "root.units"
+HOST_TOOLS = (
+    "bmap-tools",
+    "dosfstools",
+    "e2fsprogs",
+    "mmdebstrap",
+    "mtools",
+    "squashfs-tools",
+    "xz-utils",
+    "zstd",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,30 +49,48 @@ class Inputs:
     kernel: str | None = None
     keep: bool = False
 
-    @property
-    def built(self) -> str:
-        """The time, as a person reads it."""
-        return datetime.fromtimestamp(self.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    def about(self, board: Board) -> About:
+        """What the image says of itself."""
+        built = datetime.fromtimestamp(self.epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return About(board.name, self.version, built)
+
+
+@dataclass(slots=True)
+class Record:
+    """What a build leaves in writing.
+
+    `versions` are NAME=VERSION of everything that got into the image, `warnings` what its owner has
+    to know.
+    """
+
+    versions: set[str] = field(default_factory=set)
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, text: str) -> None:
+        """Say it now; the end says it again."""
+        self.warnings.append(text)
+        print(f"image: WARNING: {text}", flush=True)
 
 
 def build(board: Board, inputs: Inputs, target: Path) -> Path:
     """Build target/gadgetip-NAME.img.xz, with .bmap, .sha256, .json and .packages beside it."""
     work = fs.fresh(target / f"work-{board.name}")
-    archive = Archive(board.architecture, inputs.cache / "apt" / board.architecture, inputs.origin)
+    state = inputs.cache / "apt" / f"{board.architecture}{inputs.origin.name}"
+    archive = Archive(board.architecture, state, inputs.origin)
+    record = Record({f"gadgetip={inputs.version}", *host_tools()})
     with _step("asking Debian's archive"):
-        archive.update()
-        kernel_version, kernel = _kernel(board, archive, inputs.kernel)
+        for wrong in archive.update():
+            record.warn(wrong)
+        kernel = _kernel(board, archive, inputs.kernel, record)
         busybox_version, busybox = archive.unpacked("busybox-static")
+        record.versions.add(busybox_version)
     with _step("Debian"):
         debian_tar, versions = root.debian(board, archive, inputs.cache)
+        record.versions.update(versions)
     with _step("what goes over it"):
         overlay = fs.fresh(work / "overlay")
         modules = _modules(kernel, overlay)
-        versions += [
-            kernel_version,
-            busybox_version,
-            *_firmware(board, archive, overlay, inputs.firmware),
-        ]
+        _firmware(board, archive, overlay, inputs.firmware, record)
         _our_files(board, inputs, overlay)
         fs.make_uniform(overlay, inputs.epoch)
     with _step("gadgetip and the rest"):
@@ -84,28 +112,39 @@ def build(board: Board, inputs: Inputs, target: Path) -> Path:
         fs.ext4(slot_image, slot, size, f"slot {board.name}", inputs.epoch, journal=False)
     with _step("the card"):
         boot = fs.fresh(work / "boot")
-        versions += boot_partition.fill(boot, board, archive, trees, inputs.epoch)
+        record.versions |= boot_partition.fill(boot, board, archive, trees, inputs.epoch)
         image = target / f"gadgetip-{board.name}.img"
         manifest = _assemble(board, inputs, work, image)
     with _step("compressing"):
-        result = _publish(image, manifest, sorted({*versions, f"gadgetip={inputs.version}"}))
+        result = _publish(image, manifest, record)
     if not inputs.keep:
         shutil.rmtree(work)
         image.unlink()
+    for text in record.warnings:
+        print(f"image: WARNING: {text}", flush=True)
     return result
 
 
-def _kernel(board: Board, archive: Archive, asked: str | None) -> tuple[str, Path]:
-    """The kernel that was asked for, or the newest that the mirror really has."""
+def host_tools() -> list[str]:
+    """This machine's packages that write file systems and archives: another xz, other bytes."""
+    command = ["dpkg-query", "-W", "-f=this machine: ${Package}=${Version}\\n", *HOST_TOOLS]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+def _kernel(board: Board, archive: Archive, asked: str | None, record: Record) -> Path:
+    """The files of the kernel that was asked for, or of the newest that the mirror really has."""
     names = [asked] if asked else archive.kernels(board.kernel)
     for name in names[:-1]:
         try:
-            return archive.unpacked(name)
+            version, kernel = archive.unpacked(name)
         except BuildError as error:
-            print(
-                f"image: WARNING: the mirror lists {name} and does not have it: {error}", flush=True
-            )
-    return archive.unpacked(names[-1])
+            record.warn(f"the mirror lists {name} and does not have it: {error}")
+        else:
+            break
+    else:
+        version, kernel = archive.unpacked(names[-1])
+    record.versions.add(version)
+    return kernel
 
 
 def _modules(kernel: Path, overlay: Path) -> Path:
@@ -128,32 +167,35 @@ def _modules(kernel: Path, overlay: Path) -> Path:
     return chosen
 
 
-def _firmware(board: Board, archive: Archive, overlay: Path, given: Path | None) -> list[str]:
-    """The radio's firmware in the overlay; returns the versions of the packages it is from."""
+def _firmware(
+    board: Board, archive: Archive, overlay: Path, given: Path | None, record: Record
+) -> None:
+    """The radio's firmware in the overlay."""
     target = overlay / "usr/lib/firmware"
-    versions = []
     if board.firmware:
         version, package = archive.unpacked("firmware-brcm80211")
-        versions.append(version)
+        record.versions.add(version)
         for name in board.firmware:
             source = package / "usr/lib/firmware" / name
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, target / name, follow_symlinks=False)
     if given is not None:
         shutil.copytree(given, target, dirs_exist_ok=True)
+        record.versions.update(
+            f"firmware {path.relative_to(given)}: SHA-256 {sha256_of(path)}"
+            for path in given.rglob("*")
+            if path.is_file()
+        )
     for link, file in board.firmware_links.items():
         path = target / link
         if (path.parent / file).exists():
             path.unlink(missing_ok=True)
             path.symlink_to(file)
     if board.lacking and not any((target / name).exists() for name in board.lacking):
-        print(
-            f"image: WARNING: Debian has no {board.lacking[-1]}. On a {board.title}\n"
-            "image: WARNING: whose radio needs it there will be NO WI-FI.\n"
-            "image: WARNING: Give it with FIRMWARE_DIR=; docs/images.md says where to get it.",
-            flush=True,
+        record.warn(
+            f"Debian has no {board.lacking[-1]}. On a {board.title} whose radio needs it there "
+            "will be NO WI-FI. Give it with FIRMWARE_DIR=; docs/images.md says where to get it."
         )
-    return versions
 
 
 def _our_files(board: Board, inputs: Inputs, overlay: Path) -> None:
@@ -161,7 +203,7 @@ def _our_files(board: Board, inputs: Inputs, overlay: Path) -> None:
     shutil.copytree(OVERLAY, overlay, symlinks=True, dirs_exist_ok=True)
     marker = overlay / "etc/gadgetip/image"
     marker.parent.mkdir(parents=True, exist_ok=True)
-    marker.write_text(json.dumps(card.about(board.name, inputs.version, inputs.built)) + "\n")
+    marker.write_text(format_about(inputs.about(board)))
 
 
 def _busybox(package: Path) -> Path:
@@ -179,8 +221,8 @@ def _trees(board: Board, kernel: Path, target: Path) -> Path:
     return target
 
 
-def _assemble(board: Board, inputs: Inputs, work: Path, image: Path) -> bytes:
-    """Everything at its place in the card's image; returns the manifest."""
+def _assemble(board: Board, inputs: Inputs, work: Path, image: Path) -> Manifest:
+    """Everything at its place in the card's image; returns what that says of itself."""
     fs.fat32(work / "boot.fat", work / "boot", card.BOOT.size, "GADGETIP", inputs.epoch)
     fs.ext4(
         work / "state.ext4",
@@ -191,25 +233,20 @@ def _assemble(board: Board, inputs: Inputs, work: Path, image: Path) -> bytes:
         journal=True,
     )
     slot = work / "slot.ext4"
-    manifest = card.manifest(
-        board.name, inputs.version, inputs.built, slot.stat().st_size, sha256_of(slot)
-    )
+    manifest = card.manifest(inputs.about(board), slot.stat().st_size, sha256_of(slot))
     image.unlink(missing_ok=True)
     with image.open("wb") as file:
         file.truncate(card.CARD_BYTES)
-        file.write(card.partition_table(board.disk))
-        for sector in card.BOOT_STATE_SECTORS:
-            file.seek(sector * card.SECTOR)
-            file.write(card.boot_state_sector())
-        file.seek(card.MANIFEST_SECTOR * card.SECTOR)
-        file.write(manifest)
+        for offset, content in card.first_sectors(board.disk, manifest).items():
+            file.seek(offset)
+            file.write(content)
     fs.copy_sparsely(work / "boot.fat", image, card.BOOT.start)
     fs.copy_sparsely(slot, image, card.SLOT_A.start)
     fs.copy_sparsely(work / "state.ext4", image, card.STATE.start)
     return manifest
 
 
-def _publish(image: Path, manifest: bytes, versions: list[str]) -> Path:
+def _publish(image: Path, manifest: Manifest, record: Record) -> Path:
     """The compressed image and what lies beside it."""
     subprocess.run(["sync", image], check=True)
     subprocess.run(
@@ -219,8 +256,9 @@ def _publish(image: Path, manifest: bytes, versions: list[str]) -> Path:
     command = ["xz", "--keep", "--force", "-6", "--threads=2", "--block-size=8MiB", str(image)]
     subprocess.run(command, check=True)
     result = image.with_name(f"{image.name}.xz")
-    image.with_suffix(".json").write_bytes(manifest.rstrip(b"\0") + b"\n")
-    image.with_suffix(".packages").write_text("".join(f"{each}\n" for each in versions))
+    image.with_suffix(".json").write_bytes(format_manifest(manifest).rstrip(b"\0") + b"\n")
+    versions = "".join(f"{each}\n" for each in sorted(record.versions))
+    image.with_suffix(".packages").write_text(versions)
     summed = "".join(
         f"{sha256_of(path)}  {path.name}\n" for path in (result, image.with_suffix(".bmap"))
     )

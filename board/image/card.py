@@ -11,22 +11,20 @@
 
 The boot state is not a file of the FAT partition: U-Boot writes it at each boot, and a file system
 that is written at each boot is one that a power cut damages in the end.
+
+What the running board reads and writes as well, boot state and manifests, has its places and its
+form from gadgetip/appliance; what only the builder needs is here.
 """
 
-import json
 import struct
 from dataclasses import dataclass
 
-SECTOR = 512
+from gadgetip.appliance import boot_state, image_manifest
+from gadgetip.appliance.boot_state import SECTOR
+from gadgetip.appliance.image_manifest import About, Manifest
+from gadgetip.appliance.slots import Slots
+
 MIB = 1 << 20
-
-BOOT_STATE_SECTORS = (64, 72)
-MANIFEST_SECTOR = 128
-MANIFEST_BYTES = 4096
-RECORD_SECTORS = (136, 144)
-
-BOOT_STATE = b"BOOT_ORDER=A B\nBOOT_A_LEFT=3\nBOOT_B_LEFT=0\n"
-"""A new card's: slot B is empty. gadgetip/appliance/slots.py has the meaning."""
 
 FAT32_LBA = 0x0C
 LINUX = 0x83
@@ -67,18 +65,21 @@ def partition_table(disk: int, partitions: tuple[Partition, ...] = PARTITIONS) -
     return bytes(440) + struct.pack("<IH", disk, 0) + entries.ljust(64, b"\0") + b"\x55\xaa"
 
 
-def boot_state_sector(text: bytes = BOOT_STATE) -> bytes:
-    """The text as U-Boot's `env export -t -s 0x200` writes it."""
-    return text.ljust(SECTOR, b"\0")
+def first_sectors(
+    disk: int, manifest: Manifest, partitions: tuple[Partition, ...] = PARTITIONS
+) -> dict[int, bytes]:
+    """What a new card has before its first partition: offset in bytes to content.
+
+    Slot B is empty, and there is no record of what updates have written.
+    """
+    state = boot_state.format_boot_state(Slots())
+    return {
+        0: partition_table(disk, partitions),
+        **dict.fromkeys(boot_state.STATE_OFFSETS, state),
+        image_manifest.OFFSET: image_manifest.format_manifest(manifest),
+    }
 
 
-def about(board: str, version: str, built: str) -> dict[str, object]:
-    """What every document about an image begins with: the manifest, and the system's own."""
-    return {"schema": "image/1", "board": board, "version": version, "built": built}
-
-
-def manifest(board: str, version: str, built: str, size: int, sha256: str) -> bytes:
+def manifest(about: About, size: int, sha256: str) -> Manifest:
     """What the image is: its slot's content is `size` bytes at the start of slot A."""
-    slot = {"offset": SLOT_A.start, "size": size, "sha256": sha256}
-    document = about(board, version, built) | {"slot": slot}
-    return json.dumps(document).encode().ljust(MANIFEST_BYTES, b"\0")
+    return Manifest(about, SLOT_A.start, size, sha256)

@@ -18,6 +18,7 @@ RELEASE = "trixie"
 COMPONENTS = "main non-free-firmware"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 MIRROR = "http://deb.debian.org"
+SIGNATURE_IS_WRONG = re.compile(r"^.*(?:GPG error|is not signed|NO_PUBKEY).*$", re.MULTILINE)
 SNAPSHOT = "http://snapshot.debian.org/archive/{archive}/{when}"
 
 
@@ -38,22 +39,32 @@ class Origin:
     snapshot: str | None = None
 
     @property
+    def name(self) -> str:
+        """What tells files of it from those of others: nothing for Debian as it is now."""
+        if self == DEBIAN:
+            return ""
+        return "-" + key_of(*self.sources, self.keyring.read_bytes().hex())[:8]
+
+    @property
     def sources(self) -> list[str]:
         """The lines of sources.list."""
+        # A snapshot's Release says that it has expired, as it has.
+        options = f"signed-by={self.keyring}" + (" check-valid-until=no" if self.snapshot else "")
+        return [f"deb [{options}] {base} {suite} {COMPONENTS}" for base, suite in self.suites]
+
+    @property
+    def suites(self) -> list[tuple[str, str]]:
+        """Addresses and suites, the one that has all packages first."""
         return [
-            self._line("debian", RELEASE),
-            self._line("debian", f"{RELEASE}-updates"),
-            self._line("debian-security", f"{RELEASE}-security"),
+            (self._base("debian"), RELEASE),
+            (self._base("debian"), f"{RELEASE}-updates"),
+            (self._base("debian-security"), f"{RELEASE}-security"),
         ]
 
-    def _line(self, archive: str, suite: str) -> str:
-        base = f"{self.mirror.rstrip('/')}/{archive}"
-        options = f"signed-by={self.keyring}"
+    def _base(self, archive: str) -> str:
         if self.snapshot:
-            base = SNAPSHOT.format(archive=archive, when=self.snapshot)
-            # A snapshot's Release says that it has expired, as it has.
-            options += " check-valid-until=no"
-        return f"deb [{options}] {base} {suite} {COMPONENTS}"
+            return SNAPSHOT.format(archive=archive, when=self.snapshot)
+        return f"{self.mirror.rstrip('/')}/{archive}"
 
 
 DEBIAN = Origin()
@@ -72,16 +83,37 @@ class Archive:
         """Where apt keeps the archive's lists of packages."""
         return self.directory / "state" / "lists"
 
-    def update(self) -> None:
-        """Fetch the lists. A list that cannot be had is left as it was."""
+    def update(self) -> list[str]:
+        """Fetch the lists; returns what is wrong with them, a sentence each.
+
+        A list that cannot be had is left as it was. Raises BuildError where a signature is wrong,
+        or there is no list of the release at all.
+        """
         for name in ("state/lists/partial", "cache/archives/partial", "packages"):
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         (self.directory / "status").touch()
         (self.directory / "sources.list").write_text("\n".join(self.origin.sources) + "\n")
         done = subprocess.run(self._command("apt-get", "update"), check=False, capture_output=True)
-        if done.returncode:
-            print(_last_lines(done.stderr), flush=True)
-            print("image: some of Debian's lists are older than its servers say", flush=True)
+        if done.returncode == 0:
+            return []
+        said = done.stderr.decode(errors="replace")
+        if wrong := SIGNATURE_IS_WRONG.search(said):
+            raise BuildError(wrong[0])
+        lacking = [where for where in self.origin.suites if not self._has_list(*where)]
+        if self.origin.suites[0] in lacking:
+            raise BuildError(f"no list of packages: {_last_lines(done.stderr)}")
+        print(_last_lines(done.stderr), flush=True)
+        return [
+            "some of Debian's lists are older than its servers say",
+            *(
+                f"the image is WITHOUT THE PACKAGES OF {suite}: {base} gives no list of them"
+                for base, suite in lacking
+            ),
+        ]
+
+    def _has_list(self, base: str, suite: str) -> bool:
+        name = f"{base.partition('://')[2].replace('/', '_')}_dists_{suite}_InRelease"
+        return (self.lists / name).exists()
 
     def resolve(self, packages: Sequence[str]) -> list[str]:
         """All that would be installed for these and the essential packages: NAME=VERSION, sorted.

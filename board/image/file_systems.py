@@ -10,7 +10,8 @@ import subprocess
 import uuid
 from pathlib import Path
 
-from board.image.card import MIB, SECTOR
+from board.image.card import MIB
+from gadgetip.appliance.boot_state import SECTOR
 
 NAMESPACE = uuid.UUID("3f2e4cc8-8a57-4c0b-9c3c-0b9f3e6a4d11")
 """Identifiers of file systems are made in it, of their names: one of a random kind would differ."""

@@ -7,6 +7,7 @@ board has no use for.
 """
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -18,33 +19,48 @@ from board.image.debian import COMPONENTS, RELEASE, Archive, key_of
 
 BYTECODE = Path(__file__).with_name("bytecode.py")
 
-UNWANTED = (
-    *("doc/*", "info/*", "lintian/*", "locale/*", "man/*", "bash-completion/*", "zsh/*", "fish/*"),
-    *("bug/*", "gcc/*", "gdb/*", "pixmaps/*", "polkit-1/*"),
-)
+UNWANTED = [
+    "doc/*",
+    "info/*",
+    "lintian/*",
+    "locale/*",
+    "man/*",
+    "bash-completion/*",
+    "zsh/*",
+    "fish/*",
+    "bug/*",
+    "gcc/*",
+    "gdb/*",
+    "pixmaps/*",
+    "polkit-1/*",
+]
 """Below /usr/share: nobody sits in front of a board."""
 
-REMOVED = (
-    *(
-        "boot",
-        "media",
-        "srv",
-        "usr/share/perl",
-        "var/cache",
-        "var/lib/apt",
-        "var/log",
-        "var/backups",
-    ),
-    *(
-        "var/lib/dpkg/info",
-        "var/lib/systemd/catalog",
-        "var/lib/dpkg/available",
-        "var/lib/dpkg/lock",
-    ),
-    *("var/lib/dpkg/lock-frontend", "var/lib/dpkg/status-old", "var/lib/dpkg/triggers"),
-    *("etc/ssh/ssh_host_*", "etc/.resolv.conf*", "etc/.pwd.lock", "etc/*-"),
-    *("root/.[!.]*", "usr/lib/udev/hwdb.bin", "etc/udev/hwdb.bin", "tmp/*"),
-)
+REMOVED = [
+    "boot",
+    "media",
+    "srv",
+    "usr/share/perl",
+    "var/cache",
+    "var/lib/apt",
+    "var/log",
+    "var/backups",
+    "var/lib/dpkg/info",
+    "var/lib/systemd/catalog",
+    "var/lib/dpkg/available",
+    "var/lib/dpkg/lock",
+    "var/lib/dpkg/lock-frontend",
+    "var/lib/dpkg/status-old",
+    "var/lib/dpkg/triggers",
+    "etc/ssh/ssh_host_*",
+    "etc/.resolv.conf*",
+    "etc/.pwd.lock",
+    "etc/*-",
+    "root/.[!.]*",
+    "usr/lib/udev/hwdb.bin",
+    "etc/udev/hwdb.bin",
+    "tmp/*",
+]
 """What differs with each build, or serves only to install more."""
 
 DEBIAN_TIME = 1754697600
@@ -65,13 +81,13 @@ def debian(board: Board, archive: Archive, cache: Path) -> tuple[Path, list[str]
     command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright", "--skip=update"]
     command += ["--format=tar", RELEASE]
     key = key_of(*command, str(DEBIAN_TIME), *versions)
-    target = cache / f"debian-{board.architecture}-{key}.tar"
+    target = cache / f"debian-{board.architecture}{archive.origin.name}-{key}.tar"
     if target.exists():
         print(f"image: Debian's {len(versions)} packages, installed before", flush=True)
         return target, versions
     print(f"image: installing {len(versions)} packages for {board.architecture}", flush=True)
     cache.mkdir(parents=True, exist_ok=True)
-    for old in _useless(cache, board.architecture):
+    for old in _useless(cache, f"{board.architecture}{archive.origin.name}"):
         old.unlink()
     partial = target.with_name(f".partial-{os.getpid()}-{target.name}")
     # With the very lists that the versions were resolved with. Some may be missing, while a mirror
@@ -100,16 +116,17 @@ def complete(
         script.chmod(0o755)
         command = ["mmdebstrap", "--variant=custom", "--skip=update,setup,cleanup"]
         command += [f"--architectures={_architecture(package)}"]
+        # Not mmdebstrap's own `tar-in`: that one was once seen to end by SIGPIPE.
+        unpack = f"tar -x --numeric-owner --xattrs-include='*' -f {_quote(debian_tar)}"
         command += [
-            # Not mmdebstrap's own `tar-in`: that one was once seen to end by SIGPIPE.
-            f"--setup-hook=tar -x --numeric-owner --xattrs-include='*' -f '{debian_tar}' -C \"$1\"",
-            f"--customize-hook=copy-in '{package}' /",
+            f'--setup-hook={unpack} -C "$1"',
+            f"--customize-hook=copy-in {_quote(package)} /",
         ]
-        command += [f'--customize-hook={script} "$1" before']
-        command += [f"--customize-hook=sync-in '{overlay}' /"]
+        command += [f'--customize-hook={_quote(script)} "$1" before']
+        command += [f"--customize-hook=sync-in {_quote(overlay)} /"]
         command += [
-            f'--customize-hook={script} "$1" after',
-            f'--customize-hook={sys.executable} {BYTECODE} "$1"',
+            f'--customize-hook={_quote(script)} "$1" after',
+            f'--customize-hook={_quote(sys.executable)} {_quote(BYTECODE)} "$1"',
             "--format=tar",
             RELEASE,
             str(target),
@@ -118,10 +135,11 @@ def complete(
         _run(command, time)
 
 
-def _useless(cache: Path, architecture: str) -> Iterator[Path]:
+def _useless(cache: Path, name: str) -> Iterator[Path]:
     """Stages of other versions, and what builds that were killed have left."""
-    yield from cache.glob(f"debian-{architecture}-*.tar")
-    for partial in cache.glob(f".partial-*-debian-{architecture}-*.tar"):
+    key = "[0-9a-f]" * 16
+    yield from cache.glob(f"debian-{name}-{key}.tar")
+    for partial in cache.glob(f".partial-*-debian-{name}-{key}.tar"):
         if not Path("/proc", partial.name.split("-")[1]).exists():
             yield partial
 
@@ -129,7 +147,7 @@ def _useless(cache: Path, architecture: str) -> Iterator[Path]:
 def _take_lists(archive: Archive) -> str:
     """The command of a shell that gives a new root the archive's lists."""
     target = '"$1"/var/lib/apt/lists'
-    return f"mkdir -p {target} && cp '{archive.lists}'/*_* {target}/"
+    return f"mkdir -p {target} && cp {_quote(archive.lists)}/*_* {target}/"
 
 
 def _inside(package: str, units: Sequence[tuple[str, str]]) -> str:
@@ -180,3 +198,8 @@ def _architecture(package: Path) -> str:
 def _run(command: list[str], time: int) -> None:
     environment = os.environ | {"SOURCE_DATE_EPOCH": str(time), "LC_ALL": "C.UTF-8", "TZ": "UTC"}
     subprocess.run(command, check=True, env=environment, stdin=subprocess.DEVNULL)
+
+
+def _quote(path: Path | str) -> str:
+    """A path for a hook, which is a line of a shell's."""
+    return shlex.quote(str(path))

@@ -83,19 +83,14 @@ def parse_manifest(block: bytes) -> Manifest:
 
 def format_manifest(manifest: Manifest) -> bytes:
     """The document, filled with zeros to `SIZE` bytes."""
-    about = manifest.about
-    document = {
-        "schema": SCHEMA,
-        "board": about.board,
-        "version": about.version,
-        "built": about.built,
-        "slot": {
-            "offset": manifest.offset,
-            "size": manifest.size,
-            "sha256": manifest.sha256,
-        },
-    }
+    slot = {"offset": manifest.offset, "size": manifest.size, "sha256": manifest.sha256}
+    document = _about_document(manifest.about) | {"slot": slot}
     return json.dumps(document).encode("ascii").ljust(SIZE, b"\0")
+
+
+def format_about(about: About) -> str:
+    """What the image has in /etc/gadgetip/image: a line."""
+    return json.dumps(_about_document(about)) + "\n"
 
 
 def slot_content(record: bytes, flashed: bytes, slot: Slot) -> Manifest | None:
@@ -116,6 +111,15 @@ def _document(text: str | bytes) -> dict[str, object]:
     if not isinstance(document, dict) or document.get("schema") != SCHEMA:
         raise NotAnImageError(f"its manifest is not {SCHEMA}: this gadgetip is too old for it")
     return document
+
+
+def _about_document(about: About) -> dict[str, object]:
+    return {
+        "schema": SCHEMA,
+        "board": about.board,
+        "version": about.version,
+        "built": about.built,
+    }
 
 
 def _about(document: dict[str, object]) -> About:

@@ -4,7 +4,6 @@ A card is a file here. It is looked at and changed from outside only while no ma
 """
 
 import json
-import re
 import shutil
 import struct
 import subprocess
@@ -12,12 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from board.image.card import BOOT_STATE_SECTORS, MANIFEST_BYTES, MANIFEST_SECTOR, SECTOR
-from gadgetip.appliance.slots import Slots, format_slots, parse_slots
+from gadgetip.appliance import image_manifest
+from gadgetip.appliance.boot_state import (
+    SECTOR,
+    STATE_OFFSETS,
+    format_boot_state,
+    parse_boot_state,
+)
+from gadgetip.appliance.slots import Slots
 
-BOOT_STATE = tuple(sector * SECTOR for sector in BOOT_STATE_SECTORS)  # two copies
-MANIFEST = MANIFEST_SECTOR * SECTOR
-FIRST, SLOT_A, SLOT_B, STATE = 1, 2, 3, 4  # partitions
+FIRST, SLOT_A, SLOT_B = 1, 2, 3  # partitions
 _ENTRY = struct.Struct("<B3xB3xII")
 
 
@@ -72,7 +75,7 @@ class Card:
     @property
     def manifest(self) -> dict[str, Any]:
         """What the image says of itself."""
-        text = self.read(MANIFEST, MANIFEST_BYTES).rstrip(b"\0")
+        text = self.read(image_manifest.OFFSET, image_manifest.SIZE).rstrip(b"\0")
         found = json.loads(text)
         assert isinstance(found, dict)
         return found
@@ -80,25 +83,17 @@ class Card:
     def set_manifest(self, manifest: dict[str, Any]) -> None:
         """Have the image say something else."""
         text = json.dumps(manifest).encode()
-        assert len(text) <= MANIFEST_BYTES
-        self.write(MANIFEST, text.ljust(MANIFEST_BYTES, b"\0"))
+        assert len(text) <= image_manifest.SIZE
+        self.write(image_manifest.OFFSET, text.ljust(image_manifest.SIZE, b"\0"))
 
     def boot_state(self, copy: int = 0) -> Slots | None:
         """Which slot boots next and how often; None where a copy makes no sense."""
-        text = self.read(BOOT_STATE[copy], SECTOR).rstrip(b"\0")
-        return parse_slots(
-            dict(
-                line.split("=", 1)
-                for line in text.decode("ascii", "replace").splitlines()
-                if "=" in line
-            )
-        )
+        return parse_boot_state(self.read(STATE_OFFSETS[copy], SECTOR))
 
     def set_boot_state(self, slots: Slots) -> None:
         """Both copies."""
-        text = "".join(f"{name}={value}\n" for name, value in format_slots(slots).items())
-        for offset in BOOT_STATE:
-            self.write(offset, text.encode().ljust(SECTOR, b"\0"))
+        for offset in STATE_OFFSETS:
+            self.write(offset, format_boot_state(slots))
 
     def get(self, name: str) -> bytes | None:
         """A file on the partition that a PC sees; None if it is not there."""
@@ -124,27 +119,15 @@ class Card:
         part = self.extract(FIRST, self.path.with_suffix(".fat"))
         try:
             done = subprocess.run(
-                ["fsck.fat", "-n", part], check=False, capture_output=True, text=True, timeout=60
-            )
-        finally:
-            part.unlink()
-        return f"status {done.returncode}\n{done.stdout}{done.stderr}"
-
-    def state_file(self, name: str) -> bytes | None:
-        """A file on the partition of what lasts; None if it is not there."""
-        part = self.extract(STATE, self.path.with_suffix(".state"))
-        try:
-            # The journal may hold it still: debugfs does not look there.
-            subprocess.run(["e2fsck", "-fy", part], check=False, capture_output=True, timeout=60)
-            done = subprocess.run(
-                ["debugfs", "-R", f'cat "{name}"', part],
-                check=True,
+                ["/sbin/fsck.fat", "-n", part],
+                check=False,
                 capture_output=True,
+                text=True,
                 timeout=60,
             )
         finally:
             part.unlink()
-        return None if re.search(rb"File not found", done.stderr) else done.stdout
+        return f"status {done.returncode}\n{done.stdout}{done.stderr}"
 
     def extract(self, number: int, path: Path) -> Path:
         """The content of a partition, in a file of its own."""

@@ -74,7 +74,7 @@ def first_partition(directory: Path, files: dict[str, bytes]) -> Path:
     """The FAT that U-Boot looks into."""
     path = directory / "first"
     path.unlink(missing_ok=True)
-    _run("mkfs.vfat", "-C", path, FIRST[1] // 1024)
+    _run("/sbin/mkfs.vfat", "-C", path, FIRST[1] // 1024)
     for name, content in files.items():
         (directory / "file").write_bytes(content)
         _run("mcopy", "-i", path, directory / "file", f"::{name}")
@@ -91,7 +91,7 @@ def slot(directory: Path, files: dict[str, bytes]) -> Path:
     path = directory / "slot"
     path.unlink(missing_ok=True)
     size = SLOTS["A"][1] // 1024
-    _run("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", root, path, f"{size}k")
+    _run("/sbin/mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", root, path, f"{size}k")
     return path
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from board.image import card as layout
 from board.image.boards import BOARDS
-from gadgetip.appliance.boot_state import parse_boot_state
+from gadgetip.appliance.boot_state import SECTOR, STATE_OFFSETS, parse_boot_state
 from gadgetip.appliance.slots import Slot, Slots
 from tests.image import places
 from tests.image.artifact import find
@@ -69,9 +69,9 @@ def test_it_starts_the_kernel_of_slot_a(tmp_path: Path) -> None:
     disk = f"{BOARDS[name].disk:08x}"
     assert re.search(rf"booting slot A: gadgetip.slot=A gadgetip.disk={disk} ", console), console
     with card.open("rb") as file:
-        for sector in layout.BOOT_STATE_SECTORS:
-            file.seek(sector * layout.SECTOR)
-            assert parse_boot_state(file.read(layout.SECTOR)) == Slots(Slot.A, 2, 0)
+        for offset in STATE_OFFSETS:
+            file.seek(offset)
+            assert parse_boot_state(file.read(SECTOR)) == Slots(Slot.A, 2, 0)
 
 
 def _wait(machine: subprocess.Popen[bytes], ports: list[Path], pattern: str) -> str:

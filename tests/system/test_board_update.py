@@ -12,6 +12,7 @@ import pytest
 
 from board.image import card as layout
 from gadgetip.appliance.card_here import card_here
+from gadgetip.appliance.image_manifest import About, Manifest, format_about
 from gadgetip.cli import board_update
 from tests.unit.cli.running import Command
 
@@ -29,20 +30,14 @@ NEW = random.Random(2).randbytes(3 * MIB)
 
 def image(path: Path, content: bytes, version: str) -> Path:
     """An image as the builder writes one, with its partitions at other places."""
-    manifest = json.loads(
-        layout.manifest(
-            "pi-zero-w", version, BUILT, len(content), hashlib.sha256(content).hexdigest()
-        ).rstrip(b"\0")
-    )
-    manifest["slot"]["offset"] = PARTITIONS[1].start
+    about = About("pi-zero-w", version, BUILT)
+    digest = hashlib.sha256(content).hexdigest()
+    manifest = Manifest(about, PARTITIONS[1].start, len(content), digest)
     with path.open("wb") as file:
         file.truncate(14 * MIB)
-        file.write(layout.partition_table(DISK, PARTITIONS))
-        for sector in layout.BOOT_STATE_SECTORS:
-            file.seek(sector * layout.SECTOR)
-            file.write(layout.boot_state_sector())
-        file.seek(layout.MANIFEST_SECTOR * layout.SECTOR)
-        file.write(json.dumps(manifest).encode())
+        for offset, data in layout.first_sectors(DISK, manifest, PARTITIONS).items():
+            file.seek(offset)
+            file.write(data)
         file.seek(PARTITIONS[1].start)
         file.write(content)
     return path
@@ -67,8 +62,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     arguments = tmp_path / "cmdline"
     arguments.write_text(f"quiet gadgetip.slot=A gadgetip.disk={DISK:08x}\n")
     marker = tmp_path / "marker"
-    about = {"schema": "image/1", "board": "pi-zero-w", "version": "0.1.0", "built": BUILT}
-    marker.write_text(json.dumps(about))
+    marker.write_text(format_about(About("pi-zero-w", "0.1.0", BUILT)))
     monkeypatch.setattr(board_update, "IMAGE_FILE", marker)
     monkeypatch.setattr(board_update, "card_here", partial(card_here, arguments=arguments))
     yield device

@@ -11,7 +11,10 @@ import pytest
 from board.image import card
 from board.image.boards import BOARDS, Board
 from gadgetip.appliance import boot_state, image_manifest
-from gadgetip.appliance.slots import Slot, Slots
+from gadgetip.appliance.slots import TRIES, Slot, Slots
+
+ABOUT = image_manifest.About(max(BOARDS, key=len), "0.1.0", "2026-11-30T00:00:00Z")
+BOOT_SCRIPT = Path(card.__file__).with_name("boot.cmd")
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=lambda board: board.name)
@@ -38,23 +41,19 @@ def test_sfdisk_reads_the_partition_table(board: Board, tmp_path: Path) -> None:
 
 
 def test_no_two_things_lie_over_each_other() -> None:
-    pieces = [(0, 512), *((sector * 512, 512) for sector in card.BOOT_STATE_SECTORS)]
-    pieces += [(card.MANIFEST_SECTOR * 512, card.MANIFEST_BYTES)]
-    pieces += [(sector * 512, card.MANIFEST_BYTES) for sector in card.RECORD_SECTORS]
+    first = card.first_sectors(1, card.manifest(ABOUT, 1 << 20, "f" * 64))
+    pieces = [(offset, len(content)) for offset, content in first.items()]
+    pieces += [(offset, image_manifest.SIZE) for offset in image_manifest.RECORD_OFFSETS.values()]
     pieces += [(each.start, each.size) for each in card.PARTITIONS]
     pieces.sort()
     for (start, size), (following, _) in pairwise(pieces):
         assert start + size <= following
 
 
-def test_what_updates_a_board_knows_the_same_places() -> None:
-    """The program does not import the builder, which is not installed with it."""
-    assert tuple(offset // 512 for offset in boot_state.STATE_OFFSETS) == card.BOOT_STATE_SECTORS
-    assert image_manifest.OFFSET == card.MANIFEST_SECTOR * 512
-    assert image_manifest.SIZE == card.MANIFEST_BYTES
-    records = image_manifest.RECORD_OFFSETS
-    assert tuple(records[slot] // 512 for slot in Slot) == card.RECORD_SECTORS
-    assert boot_state.parse_boot_state(card.boot_state_sector()) == Slots()
+def test_the_boot_script_has_the_same_places() -> None:
+    """In sectors, hexadecimal, as U-Boot counts."""
+    sectors = " ".join(f"{offset // 512:x}" for offset in boot_state.STATE_OFFSETS)
+    assert BOOT_SCRIPT.read_text().count(f"for copy in {sectors}; do") == 2
 
 
 def test_boards_have_different_disks() -> None:
@@ -62,8 +61,9 @@ def test_boards_have_different_disks() -> None:
     assert len({board.disk for board in BOARDS.values()}) == len(BOARDS)
 
 
-def test_the_manifest_fits_its_place() -> None:
-    name = max(BOARDS, key=len)
-    data = card.manifest(name, "0.1.0", "2026-11-30T00:00:00Z", card.SLOT_A.size, "f" * 64)
-    assert len(data) == card.MANIFEST_BYTES
-    assert json.loads(data.rstrip(b"\0"))["slot"]["size"] == card.SLOT_A.size
+def test_a_new_card_says_what_is_on_it() -> None:
+    first = card.first_sectors(1, card.manifest(ABOUT, card.SLOT_A.size, "f" * 64))
+    found = image_manifest.parse_manifest(first[image_manifest.OFFSET])
+    assert found == image_manifest.Manifest(ABOUT, card.SLOT_A.start, card.SLOT_A.size, "f" * 64)
+    for offset in boot_state.STATE_OFFSETS:
+        assert boot_state.parse_boot_state(first[offset]) == Slots(Slot.A, TRIES, 0)
