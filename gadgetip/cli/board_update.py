@@ -46,7 +46,7 @@ Examples:
 """
 
 SLOTS_EPILOG = """\b
-A start takes one try from a slot, and a board that is well gets them back after half a minute.
+A start takes one try from a slot, and a board that is well gets them back after 20 seconds.
 
 \b
 Examples:

@@ -104,6 +104,17 @@ def test_update(desk: Desk, newer: Path) -> None:
     assert found["slots"]["A"]["content"]["version"] == desk.image.manifest["version"]
 
 
+def test_rollback(desk: Desk) -> None:
+    """To the system before, and to the newer one again."""
+    for slot in (Slot.A, Slot.B):
+        said = desk.ask("gadgetip board rollback")
+        assert f"slot {slot}" in said
+        reboot(desk, slot)
+        desk.wait_until_attached()
+        assert running_slot(desk) == slot
+        desk.wait_until_confirmed(slot)
+
+
 def test_kernel_that_is_none(desk: Desk) -> None:
     """U-Boot takes the other slot at once."""
     update_to(desk, variants.no_kernel(desk.image, desk.exchange / "no-kernel.img"), "99.4")
