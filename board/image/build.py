@@ -161,7 +161,8 @@ def _our_files(board: Board, inputs: Inputs, overlay: Path) -> None:
     shutil.copytree(OVERLAY, overlay, symlinks=True, dirs_exist_ok=True)
     marker = overlay / "etc/gadgetip/image"
     marker.parent.mkdir(parents=True, exist_ok=True)
-    marker.write_text(json.dumps(card.about(board.name, inputs.version, inputs.built)) + "\n")
+    about = card.about(board.name, inputs.version, inputs.built) | {"wireless": board.wireless}
+    marker.write_text(json.dumps(about) + "\n")
 
 
 def _busybox(package: Path) -> Path:
