@@ -115,7 +115,7 @@ class Present:
     `zones` are the names of time zones that this system knows. `lasting` says whether what is
     written into the directory for it is there at the next boot; `interrupted`, that the last boot
     did not come to the end of striking out the passphrase; `wireless`, that the image has what
-    joins a wireless network.
+    joins a wireless network; `misnamed`, that a gadgetip.toml.txt is on the card.
     """
 
     config: bytes | None
@@ -125,6 +125,7 @@ class Present:
     lasting: bool = True
     interrupted: bool = False
     wireless: bool = True
+    misnamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,14 @@ class Provisioning:
     to_do: tuple[str, ...] = ()
 
 
+NO_FILE = (
+    f"There is no {CONFIG_NAME} here, or it cannot be read. Windows hides the endings of names: "
+    f"the file may be called {CONFIG_NAME}.txt, and has to be renamed."
+)
+MISNAMED = (
+    f"There is no {CONFIG_NAME} here, but a {CONFIG_NAME}.txt: rename it to {CONFIG_NAME}. Windows "
+    "hides the endings of names until it is told to show them."
+)
 NO_ATTACHMENT = (
     "Name a device: there is no [[attachment]] in the file yet, so that the board has nothing to "
     "attach. The file shows what one looks like; take the # away in front of its lines."
@@ -237,7 +246,7 @@ def _can_go_on(present: Present) -> bool:
 def _problems(present: Present) -> tuple[str, ...]:
     """Why the card's configuration is refused."""
     if present.config is None:
-        return (f"There is no {CONFIG_NAME} here, or it cannot be read.",)
+        return (MISNAMED if present.misnamed else NO_FILE,)
     problems = problems_of(present.config)
     if problems:
         return problems

@@ -69,6 +69,7 @@ def gather(root: Path, places: Places) -> Present:
         # A directory that stands for a root has no partitions.
         lasting=root != ROOT or _lasts(Path(places.partition)),
         interrupted=below(root, places.mark).exists(),
+        misnamed=below(root, f"{places.card_config}.txt").exists(),
         wireless=has_wireless(_read(below(root, str(IMAGE_FILE))) or b""),
     )
 

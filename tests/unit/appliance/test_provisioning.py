@@ -130,6 +130,8 @@ def test_a_mistake_at_the_first_boot() -> None:
     ("present", "problem"),
     [
         (replace(FIRST, config=None), "There is no gadgetip.toml here"),
+        (replace(FIRST, config=None), "file may be called gadgetip.toml.txt"),
+        (replace(FIRST, config=None, misnamed=True), "here, but a gadgetip.toml.txt: rename it"),
         (replace(FIRST, zones={"Etc/UTC"}), "this system knows no such time zone"),
         (
             replace(FIRST, config=MOVED.encode(), kept=CABLE.encode()),
@@ -277,6 +279,12 @@ def test_a_board_without_wireless_says_so_and_leaves_the_passphrase_alone(root: 
     assert "goes on with the last" in provision_here(root).page
     card(root).write_text(CABLE)
     assert provision_here(root).page == ""
+
+
+def test_a_file_that_windows_has_given_an_ending(root: Path) -> None:
+    card(root).rename(card(root).with_name("gadgetip.toml.txt"))
+    page = " ".join(provision_here(root).page.split())
+    assert "but a gadgetip.toml.txt: rename it to gadgetip.toml." in page
 
 
 def test_an_image_that_says_nothing_of_wireless_has_it(root: Path) -> None:

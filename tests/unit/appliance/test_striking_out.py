@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gadgetip.appliance import striking_out
 from gadgetip.appliance.striking_out import MAX_GUESSES, mend, strike_out, struck
 from gadgetip.strict_toml import MAX_FILE_BYTES
 
@@ -83,7 +82,7 @@ def count_readings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         lengths.append(len(text))
         return real(text)
 
-    monkeypatch.setattr(striking_out.tomllib, "loads", loads)
+    monkeypatch.setattr(tomllib, "loads", loads)
     return lengths
 
 
