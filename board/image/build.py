@@ -203,7 +203,7 @@ def _our_files(board: Board, inputs: Inputs, overlay: Path) -> None:
     shutil.copytree(OVERLAY, overlay, symlinks=True, dirs_exist_ok=True)
     marker = overlay / "etc/gadgetip/image"
     marker.parent.mkdir(parents=True, exist_ok=True)
-    marker.write_text(format_about(inputs.about(board)))
+    marker.write_text(format_about(inputs.about(board), wireless=board.wireless))
 
 
 def _busybox(package: Path) -> Path:

@@ -69,6 +69,17 @@ def parse_about(text: str | bytes) -> About:
     return _about(_document(text))
 
 
+def has_wireless(text: str | bytes) -> bool:
+    """Whether a running image says in /etc/gadgetip/image that it can join a wireless network.
+
+    One that does not say so has it: an earlier image, or none.
+    """
+    try:
+        return _document(text).get("wireless") is not False
+    except NotAnImageError:
+        return True
+
+
 def parse_manifest(block: bytes) -> Manifest:
     """Read a manifest, the zeros behind it too; raises `NotAnImageError`, which says why."""
     document = _document(block.rstrip(b"\0"))
@@ -88,9 +99,9 @@ def format_manifest(manifest: Manifest) -> bytes:
     return json.dumps(document).encode("ascii").ljust(SIZE, b"\0")
 
 
-def format_about(about: About) -> str:
-    """What the image has in /etc/gadgetip/image: a line."""
-    return json.dumps(_about_document(about)) + "\n"
+def format_about(about: About, *, wireless: bool) -> str:
+    """What the image has in /etc/gadgetip/image, a line, with what `has_wireless` reads."""
+    return json.dumps(_about_document(about) | {"wireless": wireless}) + "\n"
 
 
 def slot_content(record: bytes, flashed: bytes, slot: Slot) -> Manifest | None:

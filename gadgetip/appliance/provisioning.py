@@ -13,7 +13,7 @@ nothing, and one in the middle of writing over is mended at the next boot.
 
 A card that can give only a part of this still makes a board that attaches. Where the boot partition
 cannot be read, the last configuration goes on; where there is nothing that lasts, the passphrase
-stays on the card; where the key is lost, a cable may still do.
+stays on the card; where the key is lost, or there is no Wi-Fi, a cable may still do.
 
 A file that is refused now, and that an earlier system took over byte for byte, is not its owner's
 mistake. It is told all the same, but is no reason to be without a supervisor, so that an update
@@ -114,7 +114,8 @@ class Present:
 
     `zones` are the names of time zones that this system knows. `lasting` says whether what is
     written into the directory for it is there at the next boot; `interrupted`, that the last boot
-    did not come to the end of striking out the passphrase.
+    did not come to the end of striking out the passphrase; `wireless`, that the image has what
+    joins a wireless network; `misnamed`, that a gadgetip.toml.txt is on the card.
     """
 
     config: bytes | None
@@ -123,6 +124,8 @@ class Present:
     zones: Container[str]
     lasting: bool = True
     interrupted: bool = False
+    wireless: bool = True
+    misnamed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,14 @@ class Provisioning:
     to_do: tuple[str, ...] = ()
 
 
+NO_FILE = (
+    f"There is no {CONFIG_NAME} here, or it cannot be read. Windows hides the endings of names: "
+    f"the file may be called {CONFIG_NAME}.txt, and has to be renamed."
+)
+MISNAMED = (
+    f"There is no {CONFIG_NAME} here, but a {CONFIG_NAME}.txt: rename it to {CONFIG_NAME}. Windows "
+    "hides the endings of names until it is told to show them."
+)
 NO_ATTACHMENT = (
     "Name a device: there is no [[attachment]] in the file yet, so that the board has nothing to "
     "attach. The file shows what one looks like; take the # away in front of its lines."
@@ -150,6 +161,7 @@ CARD_FAILS = (
     "Take another card before long: this one could not be written. What was changed may be gone at "
     "the next start, and a passphrase may still be in the file."
 )
+NO_WIRELESS = "This board's image has no Wi-Fi: take [board.wifi] out, and plug in a network cable."
 NOT_LASTING = (
     "Take another card before long: the fourth partition of this one cannot be used. What is "
     "stopped by hand runs again after the next start, and a passphrase stays in the file."
@@ -171,7 +183,7 @@ def provision(present: Present, places: Places | None = None) -> Provisioning:
     made: list[Change] = []
     card = present.config or b""
     if not problems:
-        to_do = _to_do(card, present.key)
+        to_do = _to_do(card, present)
         keeping, card, key = _take_over(card, present, places)
         made = _make_so(card, key)
         changes += keeping + made
@@ -215,19 +227,26 @@ def _is_misread(present: Present, problems: tuple[str, ...]) -> bool:
         bool(problems)
         and present.kept is not None
         and not _is_right(present.kept)
-        and present.config in {None, present.kept}
+        and (present.config in {None, present.kept} or _differs_by_passphrase(present))
     )
+
+
+def _differs_by_passphrase(present: Present) -> bool:
+    """Whether the card's file is the last one that was right, with the passphrase still in it."""
+    if present.wireless or present.config is None or present.kept is None:
+        return False
+    return mend(CONFIG_NAME, present.config, present.kept) is not None
 
 
 def _can_go_on(present: Present) -> bool:
     """Whether the last configuration that was right can be used."""
-    return _is_right(present.kept) and not _lacks_key(present.kept, present.key)
+    return _is_right(present.kept) and not _lacks_key(present.kept, present)
 
 
 def _problems(present: Present) -> tuple[str, ...]:
     """Why the card's configuration is refused."""
     if present.config is None:
-        return (f"There is no {CONFIG_NAME} here, or it cannot be read.",)
+        return (MISNAMED if present.misnamed else NO_FILE,)
     problems = problems_of(present.config)
     if problems:
         return problems
@@ -239,7 +258,7 @@ def _problems(present: Present) -> tuple[str, ...]:
             'they are called as "Europe/Berlin" is'
         )
     if board.wifi is not None:
-        if _lacks_key(present.config, present.key) and _can_go_on(present):
+        if _lacks_key(present.config, present) and _can_go_on(present):
             found.append(
                 f'[board.wifi] psk is "{MOVED}", but this board has no key of that network: write '
                 "its passphrase there again"
@@ -249,11 +268,13 @@ def _problems(present: Present) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _to_do(config: bytes, key: WifiKey | None) -> list[str]:
+def _to_do(config: bytes, present: Present) -> list[str]:
     """What is missing in a configuration that is right."""
     read = _read(config)
     found = [] if read.attachments else [NO_ATTACHMENT]
-    if _lacks_key(config, key):
+    if not present.wireless and read.board is not None and read.board.wifi is not None:
+        found.append(NO_WIRELESS)
+    if _lacks_key(config, present):
         found.append(
             "Write the passphrase of the network into [board.wifi] psk again: this board has lost "
             "its key, and joins no wireless network until then."
@@ -273,6 +294,9 @@ def _take_over(
         key = key_of(wifi, key)
         assert key is not None
     kept = struck(config, edit)
+    if not present.wireless:
+        # No use to this board: its owner may want it for another one.
+        edit, key = None, present.key
     changes: list[Change] = []
     # In memory alone, the key would be gone at the next boot, and the passphrase with it.
     if present.lasting:
@@ -339,10 +363,10 @@ def _is_right(config: bytes | None) -> bool:
     return config is not None and not problems_of(config)
 
 
-def _lacks_key(config: bytes | None, key: WifiKey | None) -> bool:
+def _lacks_key(config: bytes | None, present: Present) -> bool:
     """Whether a configuration that is right wants a network whose key is not here."""
-    wifi = None if config is None else _board(config).wifi
-    return wifi is not None and key_of(wifi, key) is None
+    wifi = None if config is None or not present.wireless else _board(config).wifi
+    return wifi is not None and key_of(wifi, present.key) is None
 
 
 def _board(config: bytes) -> BoardConfig:

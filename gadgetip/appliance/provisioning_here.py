@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gadgetip.appliance.applying import ROOT, apply_changes, below
 from gadgetip.appliance.changes import Change, WriteFile
+from gadgetip.appliance.image_manifest import has_wireless
 from gadgetip.appliance.provisioning import (
     ZONES,
     Places,
@@ -68,6 +69,8 @@ def gather(root: Path, places: Places) -> Present:
         # A directory that stands for a root has no partitions.
         lasting=root != ROOT or _lasts(Path(places.partition)),
         interrupted=below(root, places.mark).exists(),
+        misnamed=below(root, f"{places.card_config}.txt").exists(),
+        wireless=has_wireless(_read(below(root, str(IMAGE_FILE))) or b""),
     )
 
 

@@ -5,18 +5,28 @@ file that was replaced. So the passphrase is written over where it stands, by te
 length: no directory entry and no length changes, and nothing of it remains on the medium.
 
 No second parser of TOML decides where the passphrase stands. A place is guessed, changed, and the
-result read again: it is right if and only if that one key has changed and nothing else has.
+result read again: it is right if and only if that one key has changed and nothing else has. What
+stands in a comment or in another text is no place to guess: each guess costs a reading of the file.
 """
 
 import re
 import tomllib
+from itertools import islice
 
 from gadgetip.appliance.changes import Overwrite
 from gadgetip.supervisor.board_config import MOVED
 
-_WRITTEN = re.compile(
-    r"psk[\"']?[ \t]*=[ \t]*"
-    r"(?P<value>\"\"\".*?\"\"\"|'''.*?'''|\"(?:[^\"\\\n]|\\.)*\"|'[^'\n]*')",
+MAX_GUESSES = 8
+"""In a configuration that is right no other key has this name, so that the first guess is."""
+
+_TEXT = (
+    r'"""(?:\\.|[^\\])*?"""(?!")|'
+    r"'''.*?'''(?!')|"
+    r'"(?:[^"\\\n]|\\.)*"|'
+    r"'[^'\n]*'"
+)
+_PIECE = re.compile(
+    rf"""(?<![A-Za-z0-9_-])["']?psk["']?[ \t]*=[ \t]*(?P<value>{_TEXT})|\#[^\n]*|{_TEXT}""",
     re.DOTALL,
 )
 _STRUCK = re.compile(f'"{MOVED}" *'.encode())
@@ -32,7 +42,8 @@ def strike_out(path: str, data: bytes) -> Overwrite | None:
     wanted = _read(text)
     assert wanted is not None
     wanted["board"]["wifi"]["psk"] = MOVED
-    for match in _WRITTEN.finditer(text):
+    places = (match for match in _PIECE.finditer(text) if match["value"] is not None)
+    for match in islice(places, MAX_GUESSES):
         old = match["value"]
         length = len(old.encode("utf-8"))
         new = f'"{MOVED}"'.ljust(length)
@@ -51,9 +62,12 @@ def mend(path: str, data: bytes, meant: bytes) -> Overwrite | None:
     """
     if len(data) != len(meant) or data == meant:
         return None
+    differing = [
+        at for at, (one, other) in enumerate(zip(data, meant, strict=True)) if one != other
+    ]
     for match in _STRUCK.finditer(meant):
         start, end = match.span()
-        if data[:start] == meant[:start] and data[end:] == meant[end:]:
+        if start <= differing[0] and differing[-1] < end:
             return Overwrite(path, start, data[start:end], meant[start:end])
     return None
 

@@ -12,6 +12,7 @@ from gadgetip.matching.match import Match
 from gadgetip.strict_toml import StrictTable
 
 KEYS = ("id", "serial", "name", "class", "busid")
+EXAMPLE = 'a table, match = { id = "0781:5581" }'
 MAX_PATTERN_CHARACTERS = 256
 MAX_BUSID_BYTES = 31  # with the NUL behind it 32, the size of the field on the wire
 
@@ -26,7 +27,7 @@ def read_matches(table: StrictTable, *, needed: bool = False) -> tuple[Match, ..
     """
     if needed:
         table.need("match", "say which devices are meant")
-    tables = table.tables("match", single=True, needed=needed)
+    tables = table.tables("match", single=True, needed=needed, example=EXAMPLE)
     return tuple(read_match(match) for match in tables)
 
 

@@ -13,6 +13,7 @@ from importlib.resources.abc import Traversable
 from typing import Any, Generic, TypeVar
 
 from gadgetip.strict_toml.faults import FaultList, FileError, FileFault
+from gadgetip.strict_toml.plain_words import UTF_16, is_utf_16, plain_words, unclosed
 from gadgetip.strict_toml.reading import read_bytes
 from gadgetip.strict_toml.strict_table import StrictTable
 from gadgetip.strict_toml.toml_lines import key_lines
@@ -21,6 +22,7 @@ from gadgetip.usb import printable
 MAX_FILE_BYTES = 256 * 1024
 
 _POSITION = re.compile(r" \((?:at line (\d+), column \d+|at end of document)\)$")
+_ENDLESS = ('Expected "\'"', "Unterminated string")
 
 _Content_co = TypeVar("_Content_co", covariant=True)
 
@@ -58,11 +60,14 @@ def decode_document(data: bytes, source: str, *kinds: FileKind[_Content_co]) -> 
     """Read the bytes of a file; see `parse_document`."""
     if len(data) > MAX_FILE_BYTES:
         raise _too_long(source, kinds)
+    if is_utf_16(data):
+        raise _fault(source, 1, UTF_16)
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise _fault(source, line, f"byte 0x{data[error.start]:02x} is not UTF-8") from None
+        problem = f"byte 0x{data[error.start]:02x} is not UTF-8: save the file as UTF-8"
+        raise _fault(source, line, problem) from None
     return parse_document(text, source, *kinds)
 
 
@@ -99,7 +104,11 @@ def _parse(text: str, source: str) -> dict[str, Any]:
         if not position:
             raise _fault(source, 1, f"this is no TOML: {message}") from None
         line = int(position[1]) if position[1] else text.count("\n") + 1
-        problem = f"this is no TOML: {message[: position.start()]}"
+        lines = text.split("\n")
+        if not position[1] and message.startswith(_ENDLESS):
+            line = unclosed(lines) or line
+        found = plain_words(lines[line - 1])
+        problem = found or f"this is no TOML: {message[: position.start()]}"
         raise _fault(source, line, problem) from None
     except RecursionError:
         raise _fault(source, 1, "tables or lists are nested too deeply") from None

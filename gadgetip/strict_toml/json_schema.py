@@ -122,7 +122,14 @@ class _AskedTable(StrictTable):
         self._properties[key] = inner
         return inner
 
-    def tables(self, key: str, *, single: bool = False, needed: bool = False) -> list[StrictTable]:
+    def tables(
+        self,
+        key: str,
+        *,
+        single: bool = False,
+        needed: bool = False,
+        example: str = "",  # noqa: ARG002 (that is for messages)
+    ) -> list[StrictTable]:
         """Note a list of tables; what is asked of one of them is asked of each."""
         inner = _AskedTable((*self.names, key))
         self._properties[key] = _AskedTables(inner, single=single, needed=needed)

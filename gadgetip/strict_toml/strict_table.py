@@ -155,11 +155,12 @@ class StrictTable:
         return StrictTable({}, (*self._path, key), self._faults)
 
     def tables(
-        self, key: str, *, single: bool = False, needed: bool = False
+        self, key: str, *, single: bool = False, needed: bool = False, example: str = ""
     ) -> list["StrictTable"]:
         """A list of tables, `[[key]]`.
 
         With `single` one plain table will do; with `needed` a list without any is a fault.
+        `example` is what to write in place of something that is neither.
         """
         value = self._take(key)
         if value is None:
@@ -167,7 +168,7 @@ class StrictTable:
         if single and isinstance(value, dict):
             return [StrictTable(value, (*self._path, key), self._faults)]
         if not isinstance(value, list):
-            self._wrong_type(key, value, f"a list of tables, [[{key}]]")
+            self._wrong_type(key, value, example or f"a list of tables, [[{key}]]")
             return []
         if needed and not value:
             self.fault(key, f"{key} is an empty list: it has to hold a table")

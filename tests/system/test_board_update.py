@@ -62,7 +62,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     arguments = tmp_path / "cmdline"
     arguments.write_text(f"quiet gadgetip.slot=A gadgetip.disk={DISK:08x}\n")
     marker = tmp_path / "marker"
-    marker.write_text(format_about(About("pi-zero-w", "0.1.0", BUILT)))
+    marker.write_text(format_about(About("pi-zero-w", "0.1.0", BUILT), wireless=True))
     monkeypatch.setattr(board_update, "IMAGE_FILE", marker)
     monkeypatch.setattr(board_update, "card_here", partial(card_here, arguments=arguments))
     yield device

@@ -129,6 +129,7 @@ PURE = (
     "profiles/writing.py",
     "strict_toml/document.py",
     "strict_toml/faults.py",
+    "strict_toml/plain_words.py",
     "strict_toml/strict_table.py",
     "strict_toml/toml_lines.py",
     "matching/facts.py",

@@ -24,6 +24,7 @@ from gadgetip.appliance.image_manifest import (
     NotAnImageError,
     format_about,
     format_manifest,
+    has_wireless,
     parse_about,
     parse_manifest,
     slot_content,
@@ -70,7 +71,10 @@ def test_it_is_what_the_builder_writes() -> None:
     about = About("pi-zero-w", "0.1.0", "2026-11-30T00:00:00Z")
     first = built.first_sectors(1, built.manifest(about, 1 << 20, SHA))
     assert parse_manifest(first[OFFSET]) == Manifest(about, built.SLOT_A.start, 1 << 20, SHA)
-    assert parse_about(format_about(about)) == about
+    for wireless in (True, False):
+        marker = format_about(about, wireless=wireless)
+        assert parse_about(marker) == about
+        assert has_wireless(marker) is wireless
 
 
 def test_nothing_on_a_card_lies_over_another() -> None:

@@ -5,6 +5,9 @@ from hypothesis import strategies as st
 
 from gadgetip.appliance.problem_text import WIDTH, problem_text, problems_of
 
+from .configs import CONFIG as PLAIN
+from .configs import PASSPHRASE
+
 RIGHT = b'schema = "config/1"\n[board]\nhostname = "dongle"\n'
 
 
@@ -57,3 +60,43 @@ def test_a_passphrase_is_never_in_it(psk: str) -> None:
     wifi = f'[board.wifi]\ncountry = "DE"\nssid = "lab"\npsk = "{quoted}"\n'
     text = problem_text(RIGHT + wifi.encode())
     assert psk not in "".join(text.split())
+
+
+def test_the_device_as_a_plain_text() -> None:
+    wrong = RIGHT + b'[[attachment]]\nname = "x"\nserver = "y"\nmatch = "0781:5581"\n'
+    (problem,) = problems_of(wrong)
+    assert problem.endswith('match is a text: it has to be a table, match = { id = "0781:5581" }')
+
+
+SECRETS = ("secretive lab", PASSPHRASE)
+CONFIG = PLAIN.replace('ssid = "lab"', f'ssid = "{SECRETS[0]}"')
+QUOTES = ('"', "'", "“", "”", "„", "")
+
+
+@given(st.data())
+def test_no_value_of_a_mutated_file_is_in_it(data: st.DataObject) -> None:
+    """Whatever slips while it is edited."""
+    lines = CONFIG.splitlines()
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        line = lines[at]
+        cut = data.draw(st.integers(0, len(line)))
+        lines[at] = data.draw(
+            st.sampled_from(
+                [
+                    line.replace('"', data.draw(st.sampled_from(QUOTES))),
+                    line.replace('"', data.draw(st.sampled_from(QUOTES)), 1),
+                    line.replace("=", data.draw(st.sampled_from(["", ":", "==", " "]))),
+                    line[:cut] + data.draw(st.sampled_from([*QUOTES, "#", "\\", "{"])) + line[cut:],
+                    line[:cut] + line[cut + 1 :],
+                    "",
+                ]
+            )
+        )
+    text = data.draw(st.sampled_from(["\n", "\r\n"])).join(lines)
+    encoding = data.draw(
+        st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+    )
+    page = " ".join(problem_text(text.encode(encoding)).split())
+    for value in SECRETS:
+        assert value not in page

@@ -130,6 +130,8 @@ def test_a_mistake_at_the_first_boot() -> None:
     ("present", "problem"),
     [
         (replace(FIRST, config=None), "There is no gadgetip.toml here"),
+        (replace(FIRST, config=None), "file may be called gadgetip.toml.txt"),
+        (replace(FIRST, config=None, misnamed=True), "here, but a gadgetip.toml.txt: rename it"),
         (replace(FIRST, zones={"Etc/UTC"}), "this system knows no such time zone"),
         (
             replace(FIRST, config=MOVED.encode(), kept=CABLE.encode()),
@@ -254,6 +256,54 @@ def test_where_nothing_lasts_the_passphrase_stays_on_the_card() -> None:
     assert {SUPPLICANT, CONFIG_HERE} < written
     assert "fourth partition of this one cannot be used" in " ".join(decided.page.split())
     assert not told_to_the_lamp(decided)  # the board does what it is asked for
+
+
+def test_a_board_without_wireless_says_so_and_leaves_the_passphrase_alone(root: Path) -> None:
+    marker = root / "etc/gadgetip/image"
+    marker.parent.mkdir(parents=True)
+    marker.write_text('{"schema": "image/1", "wireless": false}')
+    for _ in range(2):
+        done = provision_here(root)
+        assert (done.failed, done.decided.problems) == ((), ())
+        assert "image has no Wi-Fi: take [board.wifi] out" in " ".join(done.page.split())
+        assert "passphrase of the network" not in " ".join(done.page.split())
+        assert text(root, PROBLEM_HERE) == text(root, PLACES.problem) == done.page
+        assert card(root).read_text() == CONFIG
+        assert text(root, "/etc/hostname") == "dongle\n"
+        # Nor is it anywhere else.
+        for path in (CONFIG_HERE, PLACES.kept_config):
+            assert text(root, path) == MOVED
+        for path in (SUPPLICANT, PLACES.key):
+            assert not (root / path[1:]).exists()
+    card(root).write_text("schema")
+    assert "goes on with the last" in provision_here(root).page
+    card(root).write_text(CABLE)
+    assert provision_here(root).page == ""
+
+
+def test_a_file_that_windows_has_given_an_ending(root: Path) -> None:
+    card(root).rename(card(root).with_name("gadgetip.toml.txt"))
+    page = " ".join(provision_here(root).page.split())
+    assert "but a gadgetip.toml.txt: rename it to gadgetip.toml." in page
+
+
+def test_an_image_that_says_nothing_of_wireless_has_it(root: Path) -> None:
+    marker = root / "etc/gadgetip/image"
+    marker.parent.mkdir(parents=True)
+    for content in ('{"schema": "image/1"}', '{"schema": "image/1", "wireless": true}', "?"):
+        card(root).write_text(CONFIG)
+        marker.write_text(content)
+        assert provision_here(root).page == ""
+        assert card(root).read_text() == MOVED
+
+
+def test_what_an_earlier_system_took_over_without_wireless() -> None:
+    """The passphrase has stayed in the card's file, and makes it no other one."""
+    kept, config = (each.replace("hostname", "host_name") for each in (MOVED, CONFIG))
+    present = replace(FIRST, config=config.encode(), kept=kept.encode(), wireless=False)
+    assert WriteFile(MISREAD_HERE, b"") in provision(present).changes
+    edited = replace(present, config=config.replace("lab", "den").encode())
+    assert RemoveFile(MISREAD_HERE) in provision(edited).changes
 
 
 @pytest.mark.parametrize("cut", range(1, len(PASSPHRASE) + 2))

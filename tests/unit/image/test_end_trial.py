@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from gadgetip.appliance.boot_state import STATE_OFFSETS, format_boot_state
+from gadgetip.appliance.boot_state import (
+    SECTOR,
+    STATE_OFFSETS,
+    choose_boot_state,
+    format_boot_state,
+)
 from gadgetip.appliance.slots import Slot, Slots
 
 PROGRAM = Path(__file__).parents[3] / "board/image/root/usr/libexec/gadgetip/end-trial"
@@ -25,9 +30,18 @@ class Card:
         (directory / "systemctl").write_text(SYSTEMCTL)
         (directory / "systemctl").chmod(0o755)
 
-    def end_trial(self, slot: Slot, state: bytes, other: Path, *, failed: bool = True) -> str:
+    def end_trial(
+        self,
+        slot: Slot,
+        state: bytes,
+        other: Path,
+        *,
+        second: bytes = bytes(SECTOR),
+        failed: bool = True,
+    ) -> str:
         disk = self.directory / "disk"
-        disk.write_bytes(bytes(STATE_OFFSETS[0]) + state + bytes(512))
+        between = bytes(STATE_OFFSETS[1] - STATE_OFFSETS[0] - SECTOR)
+        disk.write_bytes(bytes(STATE_OFFSETS[0]) + state + between + second)
         done = subprocess.run(
             ["sh", PROGRAM, slot, disk, other],
             check=True,
@@ -92,3 +106,35 @@ def test_a_state_as_uboot_writes_it(card: Card) -> None:
     state = b"BOOT_A_LEFT=2\nBOOT_B_LEFT=9\nBOOT_ORDER=A B\n".ljust(512, b"\0")
     assert "restarting" in card.end_trial(Slot.A, state, card.system())
     assert "it stays" in card.end_trial(Slot.B, state, card.system())
+
+
+WELL = format_boot_state(Slots(Slot.A, 9, 3))
+ON_TRIAL = format_boot_state(Slots(Slot.A, 2, 3))
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        bytes(SECTOR),
+        b"\xff" * SECTOR,
+        b"\xa5\0\n" * 170 + b"\n\n",
+        WELL.replace(b"A B", b"A A"),
+        WELL.replace(b"BOOT_B_LEFT=3", b"BOOT_B_LEFT=x"),
+        WELL.replace(b"BOOT_A_LEFT=9", b"BOOT_A_LEFT=99").ljust(SECTOR, b"\0")[:SECTOR],
+        ON_TRIAL.replace(b"BOOT_A_LEFT=2", b"BOOT_A_LEFT=\xe4"),
+        b"BOOT_A_LEFT=2\n\0" + WELL[15:],
+    ],
+)
+def test_a_first_copy_that_makes_no_sense(card: Card, first: bytes) -> None:
+    """The second one counts, as for U-Boot and for the program itself."""
+    other = card.system()
+    for second, end in ((WELL, "it stays\n"), (ON_TRIAL, "asked: reboot\n")):
+        assert format_boot_state(choose_boot_state([first, second])) == second
+        assert card.end_trial(Slot.A, first, other, second=second).endswith(end)
+
+
+def test_a_first_copy_that_makes_sense_goes_before_the_second(card: Card) -> None:
+    other = card.system()
+    assert "it stays" in card.end_trial(Slot.A, WELL, other, second=ON_TRIAL)
+    assert "restarting" in card.end_trial(Slot.A, ON_TRIAL, other, second=WELL)
+    assert "restarting" in card.end_trial(Slot.A, bytes(SECTOR), other)
