@@ -236,7 +236,9 @@ def test_bytes() -> None:
     assert decode_profile(b"\xef\xbb\xbf" + HEAD.replace("\n", "\r\n").encode(), "p") == Profile(
         "x"
     )
-    with pytest.raises(FileError, match=r"^p\.toml:3: byte 0xff is not UTF-8$"):
+    with pytest.raises(
+        FileError, match=r"^p\.toml:3: byte 0xff is not UTF-8: save the file as UTF-8$"
+    ):
         decode_profile(HEAD.encode() + b"# \xff", "p.toml")
 
 
