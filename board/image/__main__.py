@@ -26,15 +26,15 @@ def main() -> int:
     parser.add_argument("--keyring", type=Path, default=KEYRING, help="the keys that sign those")
     parser.add_argument("--firmware", type=Path, help="a folder of firmware that Debian lacks")
     parser.add_argument("--kernel", help="a kernel's package, instead of the newest")
-    parser.add_argument("--epoch", type=int, required=True, help="the one time that all files get")
+    parser.add_argument("--epoch", type=int, help="the one time that all files get")
     parser.add_argument("--keep", action="store_true", help="leave what the image was made of")
     given = parser.parse_args()
     board = BOARDS[given.board]
     if given.architecture:
         print(board.architecture)
         return 0
-    if given.package is None:
-        parser.error("--package is needed")
+    if given.package is None or given.epoch is None:
+        parser.error("--package and --epoch are needed")
     if os.geteuid():
         parser.error("a root file system is installed, for which it takes root: sudo")
     for path in (given.package, given.keyring, given.firmware):
