@@ -18,7 +18,8 @@ image: setup  ## The image of a board, in build/image (BOARD=pi-zero-2w, pi-zero
 	@architecture=$$($(BUILDER) $(BOARD) --architecture) && \
 	$(MAKE) packages PACKAGES="$(IMAGE_PACKAGES)" && \
 	$(MAKE) deb DEB_ARCH=$$architecture && \
-	$(SUDO) env HOME="$$HOME" XDG_CACHE_HOME="$$XDG_CACHE_HOME" $(BUILDER) $(BOARD) --target $(IMAGES) \
+	$(SUDO) env PYTHONDONTWRITEBYTECODE=1 HOME="$$HOME" XDG_CACHE_HOME="$${XDG_CACHE_HOME:-}" \
+		$(BUILDER) $(BOARD) --target $(IMAGES) \
 		--package $(DEB)/gadgetip_*_$$architecture.deb \
 		--epoch $${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} \
 		$(if $(SNAPSHOT),--snapshot $(SNAPSHOT)) $(if $(MIRROR),--mirror $(MIRROR)) \
