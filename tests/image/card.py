@@ -129,6 +129,17 @@ class Card:
             part.unlink()
         return f"status {done.returncode}\n{done.stdout}{done.stderr}"
 
+    def slot_file(self, number: int, name: str, path: Path) -> Path:
+        """A file out of a slot, copied to `path`; an empty one if it is not there."""
+        where = f"{self.path}?offset={self.partition(number).offset}"
+        subprocess.run(
+            ["/sbin/debugfs", "-R", f'dump "{name}" "{path}"', where],
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+        return path
+
     def extract(self, number: int, path: Path) -> Path:
         """The content of a partition, in a file of its own."""
         where = self.partition(number)

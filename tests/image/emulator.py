@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,21 +60,12 @@ def clock() -> list[str]:
     return [] if os.environ.get("GADGETIP_ICOUNT") == "no" else ["-icount", "shift=1"]
 
 
-class Board:
-    """A board with a card in it, from power-on to `cut`."""
+class Powered:
+    """A machine from power-on to `cut`; its console is what it writes to standard output."""
 
-    def __init__(self, model: Model, card: Card, sockets: Path, directory: Path) -> None:
-        """Power it on; `directory` is for its console, `sockets` a short path with the network."""
+    def __init__(self, command: Sequence[str], directory: Path) -> None:
+        """Power it on: QEMU with these arguments; `directory` is for its console."""
         directory.mkdir(parents=True, exist_ok=True)
-        self.card = card
-        self._monitor = sockets / "board.qmp"
-        self._monitor.unlink(missing_ok=True)
-        command = [*model.words, *clock(), "-nographic", "-nodefaults", "-serial", "stdio"]
-        command += ["-qmp", f"unix:{self._monitor},server=on,wait=off"]
-        command += ["-drive", f"if=none,id=card,format=raw,cache=writeback,file={card.path}"]
-        command += ["-device", "virtio-blk-pci,drive=card"]
-        cable = f"stream,id=cable,server=off,addr.type=unix,addr.path={sockets / NETWORK}"
-        command += ["-netdev", cable, "-device", f"virtio-net-pci,netdev=cable,mac={MAC},romfile="]
         self.began = time.monotonic()
         self._process = subprocess.Popen(
             # It dies with us, as the bench's machine does.
@@ -104,6 +96,23 @@ class Board:
         self._process.wait()
         self.console.join()
         return seconds
+
+
+class Board(Powered):
+    """A board with a card in it, and a network."""
+
+    def __init__(self, model: Model, card: Card, sockets: Path, directory: Path) -> None:
+        """Power it on; `directory` is for its console, `sockets` a short path with the network."""
+        self.card = card
+        self._monitor = sockets / "board.qmp"
+        self._monitor.unlink(missing_ok=True)
+        command = [*model.words, *clock(), "-nographic", "-nodefaults", "-serial", "stdio"]
+        command += ["-qmp", f"unix:{self._monitor},server=on,wait=off"]
+        command += ["-drive", f"if=none,id=card,format=raw,cache=writeback,file={card.path}"]
+        command += ["-device", "virtio-blk-pci,drive=card"]
+        cable = f"stream,id=cable,server=off,addr.type=unix,addr.path={sockets / NETWORK}"
+        command += ["-netdev", cable, "-device", f"virtio-net-pci,netdev=cable,mac={MAC},romfile="]
+        super().__init__(command, directory)
 
     def status(self) -> str:
         """QEMU's word for what it does: running, shutdown, ..."""
