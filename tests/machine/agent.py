@@ -110,6 +110,7 @@ class Session:
 
     def __init__(self, port: Path) -> None:
         self._port = os.open(port, os.O_RDWR | os.O_NONBLOCK)
+        self._abandoned = False
         self._forget()
 
     def serve(self) -> None:
@@ -137,9 +138,14 @@ class Session:
 
     def _serve_port(self, events: int) -> None:
         if events & select.POLLHUP:  # nobody has the other end
-            self._drop()
+            # Seen once, it may be the last client's: the kernel hands out data at once, and tells a
+            # little later who has hung up or come, so that what a new client wants is known first.
+            if self._abandoned:
+                self._drop()
+            self._abandoned = True
             time.sleep(0.05)
             return
+        self._abandoned = False
         if events & select.POLLIN:
             try:
                 data = os.read(self._port, 1 << 16)
