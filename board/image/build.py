@@ -77,13 +77,13 @@ def build(board: Board, inputs: Inputs, target: Path) -> Path:
     work = fs.fresh(target / f"work-{board.name}")
     state = inputs.cache / "apt" / f"{board.architecture}{inputs.origin.name}"
     archive = Archive(board.architecture, state, inputs.origin)
-    record = Record({f"gadgetip={inputs.version}", *host_tools()})
+    record = Record({f"gadgetip={inputs.version}", *_host_tools()})
     with _step("asking Debian's archive"):
         for wrong in archive.update():
             record.warn(wrong)
-        kernel = _kernel(board, archive, inputs.kernel, record)
+        kernel_version, kernel = _kernel(board, archive, inputs.kernel, record)
         busybox_version, busybox = archive.unpacked("busybox-static")
-        record.versions.add(busybox_version)
+        record.versions |= {kernel_version, busybox_version}
     with _step("Debian"):
         debian_tar, versions = root.debian(board, archive, inputs.cache)
         record.versions.update(versions)
@@ -125,26 +125,21 @@ def build(board: Board, inputs: Inputs, target: Path) -> Path:
     return result
 
 
-def host_tools() -> list[str]:
+def _host_tools() -> list[str]:
     """This machine's packages that write file systems and archives: another xz, other bytes."""
     command = ["dpkg-query", "-W", "-f=this machine: ${Package}=${Version}\\n", *HOST_TOOLS]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
 
 
-def _kernel(board: Board, archive: Archive, asked: str | None, record: Record) -> Path:
-    """The files of the kernel that was asked for, or of the newest that the mirror really has."""
+def _kernel(board: Board, archive: Archive, asked: str | None, record: Record) -> tuple[str, Path]:
+    """The kernel that was asked for, or the newest that the mirror really has."""
     names = [asked] if asked else archive.kernels(board.kernel)
     for name in names[:-1]:
         try:
-            version, kernel = archive.unpacked(name)
+            return archive.unpacked(name)
         except BuildError as error:
             record.warn(f"the mirror lists {name} and does not have it: {error}")
-        else:
-            break
-    else:
-        version, kernel = archive.unpacked(names[-1])
-    record.versions.add(version)
-    return kernel
+    return archive.unpacked(names[-1])
 
 
 def _modules(kernel: Path, overlay: Path) -> Path:
