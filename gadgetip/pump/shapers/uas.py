@@ -43,8 +43,10 @@ HOLD_LIMIT_S = 0.1
 is reading takes all there is at this end within a few milliseconds; and a device that sends the
 next command's data ahead of its READ READY would make the two wait for each other."""
 
-STALL_GRACE_S = 0.25
-"""How long a stall of DATA IN waits for the unit that explains it."""
+STALL_GRACE_S = 5.0
+"""How long a stall of DATA IN waits for the unit that explains it. It has left the device by then,
+and is late only by what delays this end; a stall that reaches the host in its place spoils the
+command, and with READ CAPACITY the disk. A host gives a command 30 s."""
 
 
 class UasShaper(Shaper):
