@@ -8,9 +8,10 @@ system itself forgets everything, which is why no power cut can harm it.
 * `boards`    what differs between boards, as data
 * `card`      where everything lies on a card: partition table, boot state, manifest
 * `debian`    apt for another architecture, without touching this machine's
+* `foreign_code`  the kernel runs the board's programs, through qemu-user
 * `root`      the root file system: mmdebstrap, in two stages, the first of which is kept
 * `initramfs` the few modules and the script that find the root and mount it
-* `slot`      a slot's file system
+* `file_systems`  those of slot, FAT and state, with the same bytes each time
 * `boot_partition`  the FAT
 * `build`     all of it in order, and the compressed result
 

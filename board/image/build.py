@@ -14,6 +14,7 @@ from board.image import boot_partition, card, initramfs, kernel_modules, root
 from board.image import file_systems as fs
 from board.image.boards import Board
 from board.image.debian import DEBIAN, Archive, BuildError, Origin
+from board.image.foreign_code import let_run
 from gadgetip.appliance.image_manifest import About, Manifest, format_about, format_manifest
 
 HERE = Path(__file__).parent
@@ -74,6 +75,7 @@ class Record:
 
 def build(board: Board, inputs: Inputs, target: Path) -> Path:
     """Build target/gadgetip-NAME.img.xz, with .bmap, .sha256, .json and .packages beside it."""
+    let_run(board.architecture)
     work = fs.fresh(target / f"work-{board.name}")
     state = inputs.cache / "apt" / f"{board.architecture}{inputs.origin.name}"
     archive = Archive(board.architecture, state, inputs.origin)

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from board.image.debian import BuildError
+from board.image.foreign_code import let_run
 from tests.machine import places
 from tests.packages.report import PackageError
 from tests.packages.target import native_architecture
@@ -110,6 +112,10 @@ APT = (
 @contextmanager
 def copy_of(target: Target, stage: Path) -> Iterator[Chroot]:
     """A copy of a target's system, whose apt knows the archive of today."""
+    try:
+        let_run(target.arch)
+    except BuildError as error:
+        raise PackageError(str(error)) from None
     system = obtain(target)
     # In the cache, whose filesystem can carry an overlay; /tmp may be an overlay itself.
     with tempfile.TemporaryDirectory(prefix=".copy-", dir=system) as directory:

@@ -9,14 +9,20 @@ These tests cannot run anywhere else: `make system`, or one of them in a machine
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from itertools import groupby
+from pathlib import Path
 
 import pytest
 
-from tests.system import modules
+from tests.system import host, modules
 from tests.system.attachment import Attachment
 from tests.system.server import StockServer
 from tests.system.stick import Stick
+
+KERNEL_MESSAGES = Path("/dev/kmsg")
+MARK = "bench: begins "
+SHOWN_LINES = 200
 
 
 def pytest_configure() -> None:
@@ -27,6 +33,25 @@ def pytest_configure() -> None:
             '`make bench-up` and use `make bench-exec CMD="python -m pytest tests/system/..."`',
             returncode=2,
         )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Write into the kernel's log which test begins."""
+    KERNEL_MESSAGES.write_text(f"{MARK}{item.nodeid}\n")
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what the kernel said during a test that failed."""
+    report = yield
+    if report.failed:
+        said = "\n".join(host.kernel_log()).rpartition(MARK)[2].splitlines()
+        # What is said again and again is shown once, with the time of its first.
+        different = [next(same) for _, same in groupby(said, lambda line: line.partition("]")[2])]
+        report.sections.append(("Kernel log", "\n".join(different[-SHOWN_LINES:])))
+    return report
 
 
 @pytest.fixture(scope="session", autouse=True)
