@@ -135,7 +135,7 @@ class _AskedTable(StrictTable):
         self._properties[key] = _AskedTables(inner, single=single, needed=needed)
         return [inner]
 
-    def close(self) -> None:
+    def close(self, *, may_quote: bool = True) -> None:
         """Every key is known."""
 
     def _noted(self, key: str, schema: Schema, default: _Default) -> _Default:

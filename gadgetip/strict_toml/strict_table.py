@@ -182,13 +182,17 @@ class StrictTable:
                 self._faults.add(path, f"{self._where} {problem}".strip())
         return tables
 
-    def close(self) -> None:
-        """Note every key that nobody has asked for."""
+    def close(self, *, may_quote: bool = True) -> None:
+        """Note every key that nobody has asked for.
+
+        Without `may_quote` no message has the key itself: it may be a secret in the wrong place.
+        """
         known = tuple(self._asked)
         for key in self._values:
             if key not in self._asked:
                 where = self._where or self._faults.noun
-                problem = f"{where} has no key {shown_key(key)}{nearest(key, known)}"
+                name = shown_key(key) if may_quote else "of that name"
+                problem = f"{where} has no key {name}{nearest(key, known)}"
                 self._faults.add((*self._path, key), problem)
 
     @property

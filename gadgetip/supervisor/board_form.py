@@ -56,7 +56,7 @@ def _read_wifi(table: StrictTable) -> Wifi:
     country = _unquoted(table, "country", _country_problem)
     ssid = _unquoted(table, "ssid", _ssid_problem)
     psk = _unquoted(table, "psk", psk_problem)
-    table.close()
+    table.close(may_quote=False)
     return Wifi(country, ssid, psk)
 
 

@@ -74,6 +74,11 @@ def test_a_passphrase_in_the_wrong_place_is_not_quoted(key: str, passphrase: str
     assert "\u0007" not in fault
 
 
+def test_a_passphrase_in_front_of_the_equals_sign_is_not_quoted() -> None:
+    [fault] = faults(f'{WIFI}"battery staple" = "psk"\n')
+    assert "[board.wifi] has no key of that name: known are country, ssid, psk" in fault
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
