@@ -44,9 +44,10 @@ is reading takes all there is at this end within a few milliseconds; and a devic
 next command's data ahead of its READ READY would make the two wait for each other."""
 
 STALL_GRACE_S = 5.0
-"""How long a stall of DATA IN waits for the unit that explains it. It has left the device by then,
-and is late only by what delays this end; a stall that reaches the host in its place spoils the
-command, and with READ CAPACITY the disk. A host gives a command 30 s."""
+"""How long a stall of DATA IN waits for the unit that explains it. An emulated device has sent that
+by then, and it is late only by what delays this end; a stall that the host meets in its place
+spoils the command, and if it was READ CAPACITY, the disk. A device that stalls for a reason of its
+own, and says nothing on STATUS, is heard that much later: Linux gives a command of a disk 30 s."""
 
 
 class UasShaper(Shaper):
@@ -110,19 +111,21 @@ class _DataIn(PacketInShaper):
         self._bytes = 0
         self._is_over = False
         """Whether a packet that was not full has ended the command's data."""
-        self._closed = asyncio.Event()
+        self._over = asyncio.Event()
+        """Set when the data phase that began last has ended; each has an event of its own, as tags
+        are used again and the next phase may begin before somebody who waits here is awake."""
 
     def open(self, tag: int, cdb: bytes) -> None:
         """A command's data phase begins."""
         self.tag, self._cdb, self._bytes, self._is_over = tag, cdb, 0, False
-        self._closed.clear()
+        self._over = asyncio.Event()
         if not self.recovering(self.side):
             self.fill()
 
     def close(self) -> None:
         """A command is over; what was asked for it stays for the next."""
         self.tag = None
-        self._closed.set()
+        self._over.set()
 
     def forget(self) -> None:
         """Forget the command as well."""
@@ -135,8 +138,8 @@ class _DataIn(PacketInShaper):
         return self.running and self.tag is not None
 
     def submit(self) -> None:
-        """Remember whose data a URB is meant for."""
-        self.side.remote.submit_in(self.urb_bytes, partial(self._came, self.tag))
+        """Remember in which data phase a URB was submitted."""
+        self.side.remote.submit_in(self.urb_bytes, partial(self._came, self._over))
 
     def arrive(self, data: bytes, *, ended: bool) -> None:
         """A packet, unless it is an empty one that nobody needs."""
@@ -147,19 +150,20 @@ class _DataIn(PacketInShaper):
         self.received += 1
         super().arrive(data, ended=ended)
 
-    def _came(self, tag: int | None, outcome: Outcome, ret: RetSubmit) -> None:
+    def _came(self, over: asyncio.Event, outcome: Outcome, ret: RetSubmit) -> None:
         if outcome is Outcome.STALLED and self.running:
-            is_leftover = tag != self.tag
-            self.recover(self.side, self._settle_stall(ret.data, is_leftover=is_leftover))
+            self.recover(self.side, self._settle_stall(ret.data, over))
         else:
             self._returned(outcome, ret)
 
-    async def _settle_stall(self, partial_data: bytes, *, is_leftover: bool) -> None:
-        if not is_leftover:
-            try:
-                async with asyncio.timeout(STALL_GRACE_S):
-                    await self._closed.wait()
-            except TimeoutError:
+    async def _settle_stall(self, partial_data: bytes, over: asyncio.Event) -> None:
+        """Hide a stall of what is left over from a data phase that is, or soon will be, `over`."""
+        try:
+            async with asyncio.timeout(STALL_GRACE_S):
+                await over.wait()
+        except TimeoutError:
+            # Where this process was not run for so long, both may be due at once.
+            if not over.is_set():
                 await self.settle_halt(partial_data)
                 return
         await self.side.remote.unlink_all()

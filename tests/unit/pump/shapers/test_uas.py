@@ -2,7 +2,9 @@
 
 import asyncio
 import struct
+import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,6 +15,7 @@ from gadgetip.errors import LocalProtocolError
 from gadgetip.pump import Pipe, Shaping
 from gadgetip.pump.remote_endpoint import Outcome
 from gadgetip.pump.shapers import UasShaper, uas
+from gadgetip.pump.shapers.uas import STALL_GRACE_S
 from gadgetip.pump.shapers.uas_units import Unit, UnitId, may_be_all
 
 from .world import STALL, HangError, Line, StalledError, World, route, stop
@@ -21,6 +24,14 @@ PACKET = 64
 BLOCK = 512
 schedules = st.integers(0, 2**32 - 1)
 unhurried = settings(max_examples=80, deadline=None)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def grace() -> Iterator[None]:
+    """A time within `TIMERS_S`, so that what waits for its end is seen to end."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uas, "STALL_GRACE_S", 0.25)
+        yield
 
 
 def command(tag: int, cdb: bytes) -> bytes:
@@ -275,28 +286,92 @@ def test_a_stall_of_the_devices_own_reaches_the_host(monkeypatch: pytest.MonkeyP
     asyncio.run(scenario())
 
 
-def test_a_stall_is_hidden_however_late_its_explanation_is_read() -> None:
+def silent(*read_ready: int) -> Bench:
+    """A bench whose disk is busy for good, so that the test speaks for it."""
+    it = Bench.make({0: Job(bytes(6), b"", 1, is_out=True)})
+    it.disk.current, it.disk.may_end = 0, True
+    it.lines[Pipe.STATUS].device.words += [unit(UnitId.READ_READY, tag) for tag in read_ready]
+    return it
+
+
+def test_a_stall_is_hidden_when_its_explanation_is_read_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """0.25 s were too few where another machine ran beside this one: the host met the stall."""
+    monkeypatch.setattr(uas, "STALL_GRACE_S", STALL_GRACE_S)
 
     async def scenario() -> None:
-        it = Bench.make({0: Job(bytes(6), b"", 1, is_out=True)})
-        it.disk.waiting.append(0)  # keeps the disk busy for good: this test speaks for it
+        it = silent(1)
         data_in, status = it.lines[Pipe.DATA_IN], it.lines[Pipe.STATUS]
-        await it.send(command(1, inquiry(96)))
-        status.device.words.append(unit(UnitId.READ_READY, 1))
-        ready = {(await it.status()).id for _ in range(2)}
-        assert ready == {UnitId.READ_READY, UnitId.WRITE_READY}  # the latter is the busy job's
+        assert (await it.status()).id == UnitId.READ_READY
         data_in.device.words += [b"x" * 36, STALL]
         assert await data_in.host.receive(96) == b"x" * 36
         await it.world.settle()
         await asyncio.sleep(0.4)
         await it.world.settle()
+        assert data_in.device.cleared == 0
         status.device.words.append(unit(UnitId.SENSE, 1))
         assert (await it.status()).id == UnitId.SENSE
         await it.world.settle()
         assert data_in.device.cleared == 1
         with pytest.raises(HangError):
             await data_in.host.get()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["stall-first", "stall-last"])
+@pytest.mark.parametrize("tag", [1, 2], ids=["same-tag", "next-tag"])
+def test_a_command_follows_in_the_same_breath(
+    monkeypatch: pytest.MonkeyPatch, late: bool, tag: int
+) -> None:
+    """The stall of one command, its end and the next one's data phase, all read at once."""
+    monkeypatch.setattr(uas, "STALL_GRACE_S", STALL_GRACE_S)
+
+    async def scenario() -> None:
+        it = silent(1)
+        data_in, status = it.lines[Pipe.DATA_IN], it.lines[Pipe.STATUS]
+        assert (await it.status()).id == UnitId.READ_READY
+        await it.world.settle()
+        status.device.words += [unit(UnitId.SENSE, 1), unit(UnitId.READ_READY, tag)]
+        data_in.device.halted = True
+        for device in (status, data_in) if late else (data_in, status):
+            assert device.device.queued == 4
+            while device.device._move():
+                pass
+        while it.world.from_device:
+            it.world.from_device.popleft()()
+        assert [(await it.status()).id for _ in range(2)] == [UnitId.SENSE, UnitId.READ_READY]
+        await it.world.settle()
+        assert data_in.device.cleared == 1
+        data_in.device.words.append(b"second")
+        assert await data_in.host.receive(96) == b"second"
+        assert not data_in.host.halted
+
+    asyncio.run(scenario())
+
+
+def test_an_explanation_counts_that_is_read_when_time_is_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A process that was not run for a while finds both at once."""
+    monkeypatch.setattr(uas, "STALL_GRACE_S", 0.02)
+
+    async def scenario() -> None:
+        it = silent(1)
+        data_in, status = it.lines[Pipe.DATA_IN], it.lines[Pipe.STATUS]
+        assert (await it.status()).id == UnitId.READ_READY
+        data_in.device.words.append(STALL)
+        await it.world.settle()
+        status.device.words.append(unit(UnitId.SENSE, 1))
+        while status.device._move():
+            pass
+        time.sleep(0.05)  # the whole process stands still
+        asyncio.get_running_loop().call_soon(it.world.from_device.popleft())
+        assert (await it.status()).id == UnitId.SENSE
+        await it.world.settle()
+        assert data_in.device.cleared == 1
+        assert not data_in.host.halted
 
     asyncio.run(scenario())
 

@@ -35,7 +35,7 @@ IDLE_TURNS = 25
 """Turns of the event loop without a step after which nothing more will happen."""
 
 TIMERS_S = 0.3
-"""Longer than the longest timer of a shaper (`gadgetip.pump.shapers.uas`)."""
+"""Longer than the longest timer of a shaper. The one of `uas` for stalls: see its tests."""
 
 _STATUS = {
     Outcome.DONE: 0,
