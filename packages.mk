@@ -65,8 +65,8 @@ deb: $(if $(DEB_ARCH),,$(error DEB_ARCH is empty)) setup $(if $(DEB_CROSS),$(DEB
 # there are, if left out. The emulators and mmdebstrap are needed only here, and root.
 ARCHES ?= $(shell dpkg --print-architecture) arm64 armel armhf
 TARGETS ?= $(ARCHES)
-test-packages: PACKAGES += mmdebstrap qemu-user-static binfmt-support arch-test gcc-arm-linux-gnueabihf \
-	libc6-dev-armhf-cross
+test-packages: PACKAGES += mmdebstrap qemu-user-static binfmt-support arch-test \
+	gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
 test-packages: setup kernel  ## Install, run, upgrade, purge the packages on Debian 12 and 13: not in CI
 	@for arch in $(ARCHES); do $(MAKE) deb DEB_ARCH=$$arch || exit; done
 	@$(SUDO) env HOME="$$HOME" $(BIN)/python -m tests.packages $(TARGETS)

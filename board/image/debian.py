@@ -93,7 +93,9 @@ class Archive:
             (self.directory / name).mkdir(parents=True, exist_ok=True)
         (self.directory / "status").touch()
         (self.directory / "sources.list").write_text("\n".join(self.origin.sources) + "\n")
-        done = subprocess.run(self._command("apt-get", "update"), check=False, capture_output=True)
+        done = subprocess.run(
+            self._command("apt-get", "update"), check=False, capture_output=True, env=_in_english()
+        )
         if done.returncode == 0:
             return []
         said = done.stderr.decode(errors="replace")
@@ -166,7 +168,12 @@ class Archive:
 
     def _ask(self, *command: str, cwd: Path | None = None) -> str:
         done = subprocess.run(
-            self._command(*command), check=False, capture_output=True, text=True, cwd=cwd
+            self._command(*command),
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            env=_in_english(),
         )
         if done.returncode:
             raise BuildError(f"{' '.join(command[:2])}: {_last_lines(done.stderr.encode())}")
@@ -208,6 +215,11 @@ def older_kernels(known: Sequence[str], newest: str, flavour: str) -> list[str]:
 def key_of(*parts: str) -> str:
     """A short name for a stage that was made of these."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _in_english() -> dict[str, str]:
+    """The environment for a program whose words are read here."""
+    return os.environ | {"LC_ALL": "C.UTF-8"}
 
 
 def _last_lines(text: bytes) -> str:

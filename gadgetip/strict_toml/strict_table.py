@@ -191,8 +191,8 @@ class StrictTable:
         for key in self._values:
             if key not in self._asked:
                 where = self._where or self._faults.noun
-                name = shown_key(key) if may_quote else "of that name"
-                problem = f"{where} has no key {name}{nearest(key, known)}"
+                what = f"no key {shown_key(key)}" if may_quote else "a key that it must not have"
+                problem = f"{where} has {what}{nearest(key, known)}"
                 self._faults.add((*self._path, key), problem)
 
     @property

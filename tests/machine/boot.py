@@ -54,13 +54,13 @@ EMULATED_CPU = ("-cpu", "Nehalem")
 
 KERNEL_OPTIONS = (
     "mitigations=off",
-    # Without KVM, code that moves is translated anew with every program that starts: a third of
-    # the time that a start takes.
-    "norandmaps",
     "printk.devkmsg=on",  # no message of a test's own is dropped for being one too many
     "sysrq_always_enabled=1",
     "modprobe.blacklist=" + ",".join(UNNEEDED),
 )
+
+# QEMU translates code anew that moves with every program's start: a third of the time of a start.
+EMULATED_KERNEL_OPTIONS = ("norandmaps",)
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def compose(hardware: Hardware, *, sockets: Path, results: Path, emulator: Path)
     for path in shared((places.CHECKOUT, hardware.kernel.root, Path(sys.prefix))):
         command += ["--rodir", f"{path}={path}"]
     command += ["--rwdir", f"{results}={results}"]
-    for option in KERNEL_OPTIONS:
+    for option in (*KERNEL_OPTIONS, *(() if hardware.kvm else EMULATED_KERNEL_OPTIONS)):
         command += ["--kopt", option]
     command += [
         "--script-sh",

@@ -112,6 +112,8 @@ APT = (
 @contextmanager
 def copy_of(target: Target, stage: Path) -> Iterator[Chroot]:
     """A copy of a target's system, whose apt knows the archive of today."""
+    if os.geteuid() != 0:
+        raise PackageError("this takes root: sudo make test-packages")
     try:
         let_run(target.arch)
     except BuildError as error:
@@ -134,8 +136,6 @@ def obtain(target: Target) -> Path:
     if stamp.exists() and stamp.read_text().strip() == recipe:
         return directory
     print(f"{target.name}: making the system with mmdebstrap", flush=True)
-    if os.geteuid() != 0:
-        raise PackageError("this takes root: sudo make test-packages")
     shutil.rmtree(directory, ignore_errors=True)
     (directory / "archives" / "partial").mkdir(parents=True)
     command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}"]

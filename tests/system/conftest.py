@@ -9,19 +9,24 @@ These tests cannot run anywhere else: `make system`, or one of them in a machine
 """
 
 import os
+import subprocess
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 
 import pytest
 
-from tests.system import host, modules
+from tests.system import modules
 from tests.system.attachment import Attachment
 from tests.system.server import StockServer
 from tests.system.stick import Stick
 
 KERNEL_MESSAGES = Path("/dev/kmsg")
 MARK = "bench: begins "
+MARK_CHARACTERS = 300
+"""/dev/kmsg refuses a line of a thousand bytes (kernel/printk/printk.c, LOG_LINE_MAX)."""
+DMESG_LIMIT_S = 20.0
 SHOWN_LINES = 200
 
 
@@ -38,7 +43,8 @@ def pytest_configure() -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Write into the kernel's log which test begins."""
-    KERNEL_MESSAGES.write_text(f"{MARK}{item.nodeid}\n")
+    with suppress(OSError):  # in a hook, that would be the end of all tests
+        KERNEL_MESSAGES.write_text(f"{MARK}{item.nodeid[:MARK_CHARACTERS]}\n")
     return (yield)
 
 
@@ -47,11 +53,20 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     """Show what the kernel said during a test that failed."""
     report = yield
     if report.failed:
-        said = "\n".join(host.kernel_log()).rpartition(MARK)[2].splitlines()
-        # What is said again and again is shown once, with the time of its first.
-        different = [next(same) for _, same in groupby(said, lambda line: line.partition("]")[2])]
-        report.sections.append(("Kernel log", "\n".join(different[-SHOWN_LINES:])))
+        report.sections.append(("Kernel log", _said_since_the_mark()))
     return report
+
+
+def _said_since_the_mark() -> str:
+    command = ["dmesg"]
+    try:
+        log = subprocess.run(command, check=True, capture_output=True, timeout=DMESG_LIMIT_S).stdout
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"not to be had: {error}"
+    said = log.decode(errors="replace").rpartition(MARK)[2].splitlines()
+    # What is said several times in a row is shown once, with the time of its first.
+    alike = groupby(said, lambda line: line.partition("] ")[2] or line)
+    return "\n".join([next(same) for _, same in alike][-SHOWN_LINES:])
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,43 +7,59 @@ from pathlib import Path
 
 import pytest
 
-from board.image import foreign_code
 from board.image.debian import BuildError
 from board.image.foreign_code import let_run
 
 
 @pytest.fixture
 def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A PATH with the three commands, whose calls go to the file `called`."""
-    for name, status in (("arch-test", 1), ("mount", 32), ("update-binfmts", 2)):
+    """A PATH with both commands; their calls go to `called`, and `enabled` makes programs run."""
+    for name, what in (
+        ("arch-test", f"test -e {tmp_path}/enabled"),
+        ("update-binfmts", f"touch {tmp_path}/enabled"),
+    ):
         command = tmp_path / name
-        said = f'echo "{name}: permission denied" >&2; exit {status}'
-        command.write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/called\n{said}\n')
+        command.write_text(f'#!/bin/sh\necho "{name} $*" >>{tmp_path}/called\n{what}\n')
         command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(foreign_code, "REGISTRY", tmp_path)
     return tmp_path
 
 
 def called(commands: Path) -> list[str]:
-    return [line.split()[0] for line in (commands / "called").read_text().splitlines()]
+    return (commands / "called").read_text().splitlines()
 
 
 def test_it_leaves_a_machine_that_runs_them_alone(commands: Path) -> None:
-    (commands / "arch-test").write_text(f"#!/bin/sh\necho arch-test >>{commands}/called\n")
+    (commands / "enabled").touch()
     let_run("arm64")
-    assert called(commands) == ["arch-test"]
+    assert called(commands) == ["arch-test arm64"]
 
 
-def test_it_mounts_the_registry_where_nobody_has(commands: Path) -> None:
-    with pytest.raises(BuildError):
+@pytest.mark.parametrize("architecture", ["armhf", "armel"])
+def test_it_registers_the_emulator_and_no_other(commands: Path, architecture: str) -> None:
+    let_run(architecture)
+    test = f"arch-test {architecture}"
+    assert called(commands) == [test, "update-binfmts --enable qemu-arm", test]
+
+
+@pytest.mark.parametrize(
+    ("complaint", "told"),
+    [
+        ("echo 'not\n allowed' >&2; exit 2", "arm64: not allowed (status 2). It takes"),
+        ("exit 0", "arm64: the kernel calls no emulator. It takes"),
+    ],
+)
+def test_it_says_in_one_line_what_is_wrong(commands: Path, complaint: str, told: str) -> None:
+    (commands / "update-binfmts").write_text(f"#!/bin/sh\n{complaint}\n")
+    with pytest.raises(BuildError) as raised:
         let_run("arm64")
-    assert called(commands) == ["arch-test", "mount", "update-binfmts", "arch-test"]
-
-
-def test_it_says_what_to_do_in_one_line(commands: Path) -> None:
-    (commands / "register").touch()
-    with pytest.raises(BuildError, match=r"programs of arm64; .* permission") as raised:
-        let_run("arm64")
+    assert told in str(raised.value)
     assert "\n" not in str(raised.value)
-    assert called(commands) == ["arch-test", "update-binfmts", "arch-test"]
+
+
+def test_it_says_which_command_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(BuildError, match="update-binfmts: No such file or directory"):
+        let_run("arm64")

@@ -76,7 +76,7 @@ def test_a_passphrase_in_the_wrong_place_is_not_quoted(key: str, passphrase: str
 
 def test_a_passphrase_in_front_of_the_equals_sign_is_not_quoted() -> None:
     [fault] = faults(f'{WIFI}"battery staple" = "psk"\n')
-    assert "[board.wifi] has no key of that name: known are country, ssid, psk" in fault
+    assert "[board.wifi] has a key that it must not have: known are country, ssid, psk" in fault
 
 
 @pytest.mark.parametrize(
