@@ -175,8 +175,8 @@ class UrbStream:
 
         `data` is the data stage of an OUT request and as long as wLength says. Returns the data
         stage of an IN request. Raises `StallError` when the device refuses, `ControlTimeoutError`
-        when it does not answer within `limit_s` seconds (the request is unlinked first), and
-        `LinkLostError` when the stream ended meanwhile.
+        when it does not answer within `limit_s` seconds (the request is unlinked first, and an
+        answer that crosses the unlink counts), and `LinkLostError` when the stream ended meanwhile.
         """
         answer: asyncio.Future[RetSubmit] = asyncio.get_running_loop().create_future()
 
@@ -187,18 +187,15 @@ class UrbStream:
         seqnum = self.submit(
             0, setup.direction, setup.wLength, returned, data=data, setup=setup.pack()
         )
-        try:
-            async with asyncio.timeout(limit_s):
-                ret = await answer
-        except TimeoutError:
+        await asyncio.wait([answer], timeout=limit_s)
+        is_late = not answer.done()
+        if is_late:
             await self.unlinked([seqnum])
-            if self.ended is not None:
-                raise self.ended from None
-            raise ControlTimeoutError(
-                f"the device did not answer within {limit_s:g} s: {setup}"
-            ) from None
         if self.ended is not None:
             raise self.ended
+        ret = await answer
+        if is_late and ret.status in {-errno.ECONNRESET, -errno.ENOENT}:
+            raise ControlTimeoutError(f"the device did not answer within {limit_s:g} s: {setup}")
         if ret.status != 0:
             raise StallError(ret.status)
         return bytes(ret.data)
@@ -234,7 +231,8 @@ class UrbStream:
             async with asyncio.timeout(UNLINK_LIMIT_S):
                 await settled.wait()
         except TimeoutError:
-            self._end(LinkLostError(f"the server left {len(left)} CMD_UNLINK unanswered"))
+            if left:  # where this process was not run for so long, the last answer may be here
+                self._end(LinkLostError(f"the server left {len(left)} CMD_UNLINK unanswered"))
 
     def close(self) -> None:
         """End the stream from our side; the server resets the device."""

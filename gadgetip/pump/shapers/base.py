@@ -191,6 +191,11 @@ class Shaper(ABC):
         if step not in self._later and not self.stopping:
             self._later[step] = asyncio.get_running_loop().call_later(pause_s, due)
 
+    def not_later(self, step: Callable[[], None]) -> None:
+        """What `later` was asked for is not wanted any more, or not then."""
+        if (timer := self._later.pop(step, None)) is not None:
+            timer.cancel()
+
     def read_failed(self, side: Side, error: int, again: Callable[[], None]) -> None:
         """Settle a read of the host's data that ended with an error: make it again, by `again`.
 

@@ -210,6 +210,7 @@ class _Status(PacketInShaper):
 
     def flush(self) -> None:
         """A halt follows: nothing is held back."""
+        self.not_later(self._expire)
         self._arrived.extend(data for data, _ in self._held)
         self._held.clear()
 
@@ -231,6 +232,7 @@ class _Status(PacketInShaper):
         """Write what need not wait any more."""
         while self._held and self._held[0][1] <= self._data_in.settled:
             self._arrived.append(self._held.popleft()[0])
+            self.not_later(self._expire)  # each unit has all of that time
         if self._held:
             self.later(HOLD_LIMIT_S, self._expire)
         self.write()

@@ -198,6 +198,23 @@ def test_control_that_is_not_answered_is_unlinked_before_it_fails() -> None:
     run(scenario())
 
 
+def test_control_whose_answer_crosses_the_unlink_has_its_answer() -> None:
+    """The device has done it: whoever asked must not be told that it has not."""
+
+    async def scenario() -> None:
+        async with linked() as ends:
+            answer = start(ends.urbs.control(GET_DEVICE, limit_s=0.02))
+            submit = await ends.stub.submit()
+            unlink = await ends.stub.unlink()
+            late = RetSubmit(submit.seqnum, 0, 4, data=b"late")
+            await ends.stub.send(late)
+            await ends.stub.send(ret_unlink(unlink, 0))
+            assert await answer == b"late"
+            assert ends.urbs.ended is None
+
+    run(scenario())
+
+
 def test_control_that_times_out_and_whose_unlink_is_not_answered_either(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -256,6 +256,36 @@ def test_the_end_of_a_command_waits_until_the_host_has_its_data(
     asyncio.run(scenario())
 
 
+def test_each_unit_is_held_back_for_all_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of one that could go was once the next one's."""
+    monkeypatch.setattr(uas, "HOLD_LIMIT_S", 0.25)
+
+    async def scenario() -> None:
+        it = silent(1)
+        data_in, status = it.lines[Pipe.DATA_IN], it.lines[Pipe.STATUS]
+        assert (await it.status()).id == UnitId.READ_READY
+        data_in.device.words.append(b"first")
+        await it.world.settle()
+        status.device.words.append(unit(UnitId.SENSE, 1))
+        await it.world.settle()
+        await asyncio.sleep(0.15)
+        assert await data_in.host.receive(96) == b"first"
+        assert (await it.status()).id == UnitId.SENSE
+        status.device.words.append(unit(UnitId.READ_READY, 2))
+        assert (await it.status()).id == UnitId.READ_READY
+        data_in.device.words.append(b"second")
+        await it.world.settle()
+        status.device.words.append(unit(UnitId.SENSE, 2))
+        await it.world.settle()
+        await asyncio.sleep(0.15)
+        await it.world.settle()
+        assert it.lines[Pipe.STATUS].side.replica.pending == 0, "ahead of its data"
+        assert await data_in.host.receive(96) == b"second"
+        assert (await it.status()).id == UnitId.SENSE
+
+    asyncio.run(scenario())
+
+
 def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uas, "HOLD_LIMIT_S", 0.0)
 
