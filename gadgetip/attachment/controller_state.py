@@ -45,6 +45,10 @@ class ControllerState:
             self._reset_seen = True
         return True
 
+    def note_reset(self) -> None:
+        """Endpoint 0 has told of a reset, or an unplug, which may be over by now."""
+        self._reset_seen = True
+
     @property
     def reset_seen(self) -> bool:
         """Whether the host has reset, or unplugged, since `forget_reset`."""

@@ -61,6 +61,7 @@ class DeviceState:
         noticed: Callable[[str], None],
         configured: Callable[[Speed | None], None] = lambda _: None,
         held: HeldDevice | None = None,
+        is_over: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self._plan = plan
         self._replica = replica
@@ -71,6 +72,8 @@ class DeviceState:
         self._noticed = noticed
         self._configured = configured
         self._held = held
+        self._is_over = is_over
+        """Whether the host has ended a configuration: then its endpoints are not to be used."""
         self._enumerated = False
         self._at_device = plan.configurations[0].value
         self._active: PlannedConfiguration | None = None
@@ -106,7 +109,8 @@ class DeviceState:
         if self._held is not None:
             self._held.configured(planned)
         self._configured(speed)
-        await self._pump.start(self._current_routes(planned, speed))
+        if not self._is_over(value):
+            await self._pump.start(self._current_routes(planned, speed))
 
     async def restore(self) -> None:
         """Bring a device that was imported anew, and so reset, to where the host left it.
@@ -151,7 +155,8 @@ class DeviceState:
         await self._pump.stop()
         for interface in planned.interfaces:
             await self._choose_at_device(interface, planned.frozen.get(interface, 0))
-        await self._pump.start(self._current_routes(planned, self._speed_of(planned)))
+        if not self._is_over(planned.value):
+            await self._pump.start(self._current_routes(planned, self._speed_of(planned)))
 
     async def disabled(self) -> None:
         """The host has reset, deconfigured or unplugged the replica: cancel everything."""

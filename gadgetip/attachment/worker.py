@@ -37,6 +37,7 @@ from gadgetip.attachment.counting import count_traffic
 from gadgetip.attachment.device_state import DeviceState
 from gadgetip.attachment.held_device import HeldDevice
 from gadgetip.attachment.traffic import pack_traffic
+from gadgetip.attachment.upcoming_events import QueuedEvent, UpcomingEvents
 from gadgetip.errors import GadgetipError
 from gadgetip.gadget import HostEvent, Plan, Replica
 from gadgetip.pump import (
@@ -66,12 +67,6 @@ WORN_OUT = (
 
 
 @dataclass(slots=True)
-class _Event:
-    event: HostEvent
-    configuration: int
-
-
-@dataclass(slots=True)
 class _Request:
     setup: SetupPacket
     data: bytes
@@ -86,7 +81,8 @@ class Worker:
         self._replica = replica
         self._plan = plan
         self._keeper = keeper
-        self._work: asyncio.Queue[_Event | _Request] = asyncio.Queue()
+        self._work: asyncio.Queue[QueuedEvent | _Request] = asyncio.Queue()
+        self._upcoming = UpcomingEvents()
         self._ended = asyncio.Event()
         self._disables = 0
         self._suspended = False
@@ -133,6 +129,7 @@ class Worker:
             noticed=self.noticed,
             configured=self._configured,
             held=self._held,
+            is_over=self._upcoming.have_ended,
         )
         self._loop.add_reader(self._keeper.fileno(), self._keeper_spoke)
         for events in self._replica.events:
@@ -169,10 +166,15 @@ class Worker:
 
     def event(self, event: HostEvent, configuration: int) -> None:
         """Queue what the host did; a reset is told from the controller's state, right now."""
-        if event in {HostEvent.DISABLE, HostEvent.DISCONNECT}:
+        if event is HostEvent.DISABLE:
             self._controller.look()
+        elif event is HostEvent.DISCONNECT:
+            self._controller.note_reset()
         with contextlib.suppress(RuntimeError):  # the loop is closed: this process is ending
-            self._loop.call_soon_threadsafe(self._work.put_nowait, _Event(event, configuration))
+            self._upcoming.add(
+                QueuedEvent(event, configuration),
+                lambda each: self._loop.call_soon_threadsafe(self._work.put_nowait, each),
+            )
 
     def request(self, setup: SetupPacket, data: bytes) -> bytes:
         """Carry a control request to the device and wait for its answer."""
@@ -211,7 +213,7 @@ class Worker:
             while not await self._carry_out(work):
                 pass  # the link was lost in the middle, and is awaited
 
-    async def _carry_out(self, work: _Event | _Request) -> bool:
+    async def _carry_out(self, work: QueuedEvent | _Request) -> bool:
         """Do one thing that the host wants; False if the link was lost and it is to be done again.
 
         A request that may not be made twice is stalled then.
@@ -283,7 +285,8 @@ class Worker:
             self._leaving = True
             self._spawn(self._finish(WORN_OUT))
 
-    async def _heard(self, work: _Event) -> None:
+    async def _heard(self, work: QueuedEvent) -> None:
+        self._upcoming.begin(work)
         event = work.event
         if event is HostEvent.ENABLE:
             self._disables += 1
@@ -319,7 +322,7 @@ class Worker:
     async def _deconfigured_later(self, disables: int) -> None:
         """A disabled replica that was not reset, and is not enabled again, was deconfigured."""
         await asyncio.sleep(DECONFIGURED_AFTER_S)
-        self._work.put_nowait(_Event(HostEvent.DECONFIGURED, disables))
+        self._work.put_nowait(QueuedEvent(HostEvent.DECONFIGURED, disables))
 
     async def _wake_host_up_for_data(self, wakeup: int) -> None:
         """Wake a host that sleeps as soon as the device has something to say (USB 2.0, 7.1.7.7)."""

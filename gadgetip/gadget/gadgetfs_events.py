@@ -62,6 +62,7 @@ class GadgetFsEvents(HostEvents):
         self._settled_at = 0.0
         self._data = b""
         self._suspended = False
+        self._connected = False
 
     def _serve(self) -> None:
         with contextlib.suppress(OSError):
@@ -87,8 +88,13 @@ class GadgetFsEvents(HostEvents):
             self._take_setup(SetupPacket.unpack(value))
         elif kind == _CONNECT:
             self._settled = _Settled.NONE
+            if self._connected:
+                # The kernel drops a DISCONNECT that was not read in time (inode.c, `next_event`).
+                self._handler.event(HostEvent.DISCONNECT, 0)
+            self._connected = True
         elif kind == _DISCONNECT:
             self._settled = _Settled.NONE
+            self._connected = False
             self._handler.event(HostEvent.DISCONNECT, 0)
         elif kind == _SUSPEND:
             self._suspended = True

@@ -35,9 +35,14 @@ class World:
         self.endpoints = self
         (directory / "udc").mkdir()
         (directory / "udc/current_speed").write_text(f"{speed}\n")
+        self.is_over = False
         me = cast("Any", self)
         self.state = DeviceState(
-            made, me, me, me, me, said=lambda _: None, noticed=self.notices.append
+            made,
+            *(me, me, me, me),
+            said=lambda _: None,
+            noticed=self.notices.append,
+            is_over=lambda _: self.is_over,
         )
 
     def choose(self, value: int) -> None:
@@ -115,6 +120,21 @@ def test_the_first_enumeration_leaves_the_device_alone(world: Make) -> None:
     run(it.state.configure(1))
     assert it.taken() == [("stop", None), STICK]
     assert (it.state.configuration, it.chosen) == (1, 1)
+
+
+def test_nothing_starts_on_the_endpoints_of_a_later_configuration(world: Make) -> None:
+    it = world(functionfs(HS_STICK))
+    it.is_over = True
+    run(it.state.configure(1))
+    assert it.taken() == [("stop", None)]
+    run(it.state.disabled())
+    it.taken()
+    it.is_over = False
+    run(it.state.configure(1))
+    assert it.taken() == [("stop", None), configured(1), STICK]
+    it.is_over = True
+    run(it.state.settings_chosen())
+    assert STICK not in it.taken()
 
 
 def test_a_later_one_configures_it_anew(world: Make) -> None:

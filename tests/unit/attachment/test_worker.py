@@ -58,6 +58,9 @@ class Controller:
     def look(self) -> None:
         """Nothing to see."""
 
+    def note_reset(self) -> None:
+        self.reset_seen = True
+
 
 def make_worker(keeper: Channel, device: Device | None = None) -> Worker:
     nothing = cast("Any", None)
@@ -173,6 +176,58 @@ def test_a_request_under_way_at_the_end_is_stalled() -> None:
             await asked
 
     asyncio.run(leave())
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "is_over"),
+    [
+        ([], False),
+        ([(HostEvent.SUSPEND, 1), (HostEvent.RESUME, 1)], False),
+        ([(HostEvent.DISABLE, 2)], False),  # another configuration's, which came late
+        ([(HostEvent.DISABLE, 1)], True),
+        ([(HostEvent.DISCONNECT, 0)], True),
+        ([(HostEvent.ENABLE, 1)], True),  # the kernel drops a DISABLE for the ENABLE behind it
+        ([(HostEvent.DISABLE, 1), (HostEvent.ENABLE, 2)], True),
+    ],
+)
+def test_a_configuration_that_the_host_ends_while_it_is_brought_about(
+    meanwhile: list[tuple[HostEvent, int]], is_over: bool
+) -> None:
+    """Its endpoints are a later configuration's: what the host sends there must not be taken."""
+    _, end = channel()
+    seen: list[bool] = []
+    workers: list[Worker] = []
+
+    class Slow(Device):
+        async def configure(self, value: int) -> None:
+            if not seen:
+                for each in meanwhile:
+                    await asyncio.to_thread(workers[0].event, *each)
+                seen.append(workers[0]._upcoming.have_ended(value))
+            self.configuration = value
+
+    async def follow() -> None:
+        worker = make_worker(end, Slow())
+        workers.append(worker)
+        worker.event(HostEvent.ENABLE, 1)
+        await follow_for(worker, 0.05)
+        assert not worker._upcoming.have_ended(1), "all of it has been carried out"
+        assert not worker._upcoming.have_ended(2)
+
+    asyncio.run(follow())
+    assert seen == [is_over]
+
+
+@pytest.mark.parametrize("event", [HostEvent.DISABLE, HostEvent.DISCONNECT])
+def test_a_disconnect_is_a_reset_whatever_the_controller_says_by_then(event: HostEvent) -> None:
+    _, end = channel()
+
+    async def hear() -> bool:
+        worker = make_worker(end)
+        worker.event(event, 0)
+        return worker._controller.reset_seen
+
+    assert asyncio.run(hear()) == (event is HostEvent.DISCONNECT)
 
 
 def test_events_and_requests_are_followed_in_their_order() -> None:

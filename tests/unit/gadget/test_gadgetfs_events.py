@@ -94,6 +94,15 @@ def test_the_next_event_tells_of_a_resume(stage: Stage, kind: int) -> None:
     assert told == expected + ([more[kind]] if kind in more else [])
 
 
+@pytest.mark.parametrize("was_read", [True, False])
+def test_a_second_connection_tells_of_the_end_of_the_first(stage: Stage, was_read: bool) -> None:
+    """The kernel drops a DISCONNECT that nobody has read when the host connects again."""
+    steps = [gadgetfs_event(CONNECT)]
+    steps += [gadgetfs_event(DISCONNECT)] if was_read else []
+    told = stage.play(GadgetFsEvents(stage.open()), [*steps, gadgetfs_event(CONNECT)])
+    assert told == [(HostEvent.DISCONNECT, 0)]
+
+
 # --- a request that cancelled another ---------------------------------------------------------
 
 
