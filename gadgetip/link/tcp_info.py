@@ -11,6 +11,7 @@ import struct
 from dataclasses import dataclass
 
 _COUNT = struct.Struct("=I")
+_UNACKNOWLEDGED_AT = 24  # tcpi_unacked, segments
 _ROUND_TRIP_AT = 68  # tcpi_rtt, microseconds
 _RETRANSMITS_AT = 100  # tcpi_total_retrans, segments
 _SHORTEST_AT = 148  # tcpi_min_rtt, microseconds
@@ -24,7 +25,8 @@ _WHOLE = 256
 class ConnectionInfo:
     """The smoothed round trip in seconds, and the bytes that moved, headers of URBs included.
 
-    `shortest_round_trip_s` is None before the first one; `retransmits` are segments.
+    `shortest_round_trip_s` is None before the first one; `retransmits`, and `unacknowledged`, what
+    was sent and has not been acknowledged, are segments.
     """
 
     round_trip_s: float
@@ -32,6 +34,7 @@ class ConnectionInfo:
     bytes_received: int
     retransmits: int
     shortest_round_trip_s: float | None
+    unacknowledged: int
 
 
 def connection_info(stream: socket.socket) -> ConnectionInfo | None:
@@ -52,4 +55,5 @@ def connection_info(stream: socket.socket) -> ConnectionInfo | None:
         received,
         retransmits,
         None if shortest == _UNKNOWN else shortest / 1e6,
+        _COUNT.unpack_from(data, _UNACKNOWLEDGED_AT)[0],
     )

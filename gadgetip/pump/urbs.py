@@ -18,9 +18,11 @@ import logging
 import socket
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import islice
 
 from gadgetip.errors import GadgetipError, LinkLostError
+from gadgetip.link import connection_info
 from gadgetip.pump.batch import Batch
 from gadgetip.pump.interface import ControlTimeoutError, StallError
 from gadgetip.pump.link_errors import link_error
@@ -44,6 +46,9 @@ RECEIVE_BYTES = 256 * 1024
 MAX_SEND_BUFFERS = 64
 NO_SETUP = bytes(8)
 UNLINK_LIMIT_S = 5.0
+UNLINK_ROUNDS = 3
+"""How often that limit counts anew while it is the link that is silent: TCP ends that after 10 s
+(`gadgetip.link.tcp`), and with the right words, or the link comes back."""
 SCATTER_GATHER_ABOVE = 64 * 1024
 """Above this length the stub is asked to use a scatter list: a single kmalloc of that size may
 fail on a server whose memory is fragmented, and the stub then gives the device up for good."""
@@ -205,8 +210,8 @@ class UrbStream:
 
         The last goes first: an endpoint whose first URB is taken away goes on with the second, and
         the device would get data with a hole in it. Their callbacks are called as for any URB. A
-        server that does not answer within `UNLINK_LIMIT_S` breaks the protocol: the stream is given
-        up.
+        server that has the question and does not answer within `UNLINK_LIMIT_S` breaks the
+        protocol: the stream is given up.
         """
         if not seqnums or self.ended is not None:
             return
@@ -227,12 +232,16 @@ class UrbStream:
             self.unlink(seqnum)
         if not left:
             return
-        try:
-            async with asyncio.timeout(UNLINK_LIMIT_S):
-                await settled.wait()
-        except TimeoutError:
-            if left:  # where this process was not run for so long, the last answer may be here
-                self._end(LinkLostError(f"the server left {len(left)} CMD_UNLINK unanswered"))
+        for _ in range(UNLINK_ROUNDS):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(UNLINK_LIMIT_S):
+                    await settled.wait()
+            if not left:  # even if time is up: this process may not have been run for so long
+                return
+            connection = connection_info(self.stream)
+            if connection is None or not connection.unacknowledged:
+                break
+        self._end(LinkLostError(f"the server left {len(left)} CMD_UNLINK unanswered"))
 
     def close(self) -> None:
         """End the stream from our side; the server resets the device."""

@@ -12,7 +12,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "wire": frozenset({"errors"}),
     "usb": frozenset({"errors"}),
     "link": frozenset({"errors"}),
-    "pump": frozenset({"errors", "wire", "usb"}),
+    "pump": frozenset({"errors", "wire", "usb", "link"}),
     "strict_toml": frozenset({"errors", "usb"}),
     "matching": frozenset({"errors", "usb", "wire", "strict_toml"}),
     "remote": frozenset({"errors", "wire", "usb", "link", "pump", "matching"}),

@@ -3,12 +3,14 @@
 import asyncio
 import errno
 import random
+import socket
 import struct
 from collections.abc import Coroutine
 
 import pytest
 
 from gadgetip.errors import GadgetipError, LinkLostError, LocalProtocolError, RemoteProtocolError
+from gadgetip.link import ConnectionInfo
 from gadgetip.pump import ControlTimeoutError, StallError, UrbStream, urbs
 from gadgetip.pump.link_errors import link_error
 from gadgetip.usb import Direction, SetupPacket
@@ -226,6 +228,32 @@ def test_control_that_times_out_and_whose_unlink_is_not_answered_either(
             with pytest.raises(LinkLostError, match="left 1 CMD_UNLINK unanswered"):
                 await answer
             await ends.wait_for_end()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("silent_rounds", [0, 2, 9])
+def test_a_silent_link_is_not_taken_for_a_server_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, silent_rounds: int
+) -> None:
+    """While what was sent has not got there, TCP decides; but not for ever."""
+    monkeypatch.setattr(urbs, "UNLINK_LIMIT_S", 0.05)
+    asked = 0
+
+    def connection(stream: socket.socket) -> ConnectionInfo:
+        nonlocal asked
+        asked += 1
+        return ConnectionInfo(0.0, 0, 0, 0, None, unacknowledged=int(asked <= silent_rounds))
+
+    monkeypatch.setattr(urbs, "connection_info", connection)
+
+    async def scenario() -> None:
+        async with linked() as ends:
+            answer = start(ends.urbs.control(GET_DEVICE, limit_s=0.02))
+            with pytest.raises(LinkLostError, match="left 1 CMD_UNLINK unanswered"):
+                await answer
+            await ends.wait_for_end()
+        assert asked == min(silent_rounds + 1, urbs.UNLINK_ROUNDS)
 
     run(scenario())
 
