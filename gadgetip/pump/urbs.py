@@ -198,7 +198,9 @@ class UrbStream:
             await self.unlinked([seqnum])
         if self.ended is not None:
             raise self.ended
-        ret = await answer
+        if not answer.done():  # the engine was closed by its owner, and nothing comes any more
+            raise ControlTimeoutError(f"nobody carries {setup} any more")
+        ret = answer.result()
         if is_late and ret.status in {-errno.ECONNRESET, -errno.ENOENT}:
             raise ControlTimeoutError(f"the device did not answer within {limit_s:g} s: {setup}")
         if ret.status != 0:
@@ -232,15 +234,19 @@ class UrbStream:
             self.unlink(seqnum)
         if not left:
             return
+        before = connection_info(self.stream)
         for _ in range(UNLINK_ROUNDS):
             with suppress(TimeoutError):
                 async with asyncio.timeout(UNLINK_LIMIT_S):
                     await settled.wait()
             if not left:  # even if time is up: this process may not have been run for so long
                 return
-            connection = connection_info(self.stream)
-            if connection is None or not connection.unacknowledged:
+            now = connection_info(self.stream)
+            if now is None or before is None or not now.unacknowledged:
                 break
+            if now.bytes_sent != before.bytes_sent:  # acknowledged ones: the link is not silent
+                break
+            before = now
         self._end(LinkLostError(f"the server left {len(left)} CMD_UNLINK unanswered"))
 
     def close(self) -> None:

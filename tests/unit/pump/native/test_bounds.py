@@ -2,8 +2,10 @@
 
 import asyncio
 import ctypes
+import gc
 import resource
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -82,6 +84,15 @@ class Mallinfo2(ctypes.Structure):
     """glibc's account of what is allocated (mallinfo(3))."""
 
     _fields_ = tuple((name, ctypes.c_size_t) for name in MALLINFO2)
+
+
+@pytest.fixture(autouse=True)
+def no_collector() -> Iterator[None]:
+    """What Python's collector frees of earlier tests would count as less that was allocated."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def allocated() -> int:
