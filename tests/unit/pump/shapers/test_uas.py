@@ -256,14 +256,22 @@ def test_the_end_of_a_command_waits_until_the_host_has_its_data(
     asyncio.run(scenario())
 
 
+async def reading() -> tuple[Bench, Line, Line]:
+    """Command 1 reads, at a disk that is busy for good: the test speaks on DATA IN and STATUS."""
+    it = Bench.make({0: Job(bytes(6), b"", 1, is_out=True)})
+    it.disk.current, it.disk.may_end = 0, True
+    data_in, status = it.lines[Pipe.DATA_IN], it.lines[Pipe.STATUS]
+    status.device.words.append(unit(UnitId.READ_READY, 1))
+    assert (await it.status()).id == UnitId.READ_READY
+    return it, data_in, status
+
+
 def test_each_unit_is_held_back_for_all_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time of one that could go was once the next one's."""
     monkeypatch.setattr(uas, "HOLD_LIMIT_S", 0.25)
 
     async def scenario() -> None:
-        it = silent(1)
-        data_in, status = it.lines[Pipe.DATA_IN], it.lines[Pipe.STATUS]
-        assert (await it.status()).id == UnitId.READ_READY
+        it, data_in, status = await reading()
         data_in.device.words.append(b"first")
         await it.world.settle()
         status.device.words.append(unit(UnitId.SENSE, 1))
@@ -279,7 +287,7 @@ def test_each_unit_is_held_back_for_all_of_the_time(monkeypatch: pytest.MonkeyPa
         await it.world.settle()
         await asyncio.sleep(0.15)
         await it.world.settle()
-        assert it.lines[Pipe.STATUS].side.replica.pending == 0, "ahead of its data"
+        assert status.side.replica.pending == 0, "ahead of its data"
         assert await data_in.host.receive(96) == b"second"
         assert (await it.status()).id == UnitId.SENSE
 
@@ -316,14 +324,6 @@ def test_a_stall_of_the_devices_own_reaches_the_host(monkeypatch: pytest.MonkeyP
     asyncio.run(scenario())
 
 
-def silent(*read_ready: int) -> Bench:
-    """A bench whose disk is busy for good, so that the test speaks for it."""
-    it = Bench.make({0: Job(bytes(6), b"", 1, is_out=True)})
-    it.disk.current, it.disk.may_end = 0, True
-    it.lines[Pipe.STATUS].device.words += [unit(UnitId.READ_READY, tag) for tag in read_ready]
-    return it
-
-
 def test_a_stall_is_hidden_when_its_explanation_is_read_late(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -331,9 +331,7 @@ def test_a_stall_is_hidden_when_its_explanation_is_read_late(
     monkeypatch.setattr(uas, "STALL_GRACE_S", STALL_GRACE_S)
 
     async def scenario() -> None:
-        it = silent(1)
-        data_in, status = it.lines[Pipe.DATA_IN], it.lines[Pipe.STATUS]
-        assert (await it.status()).id == UnitId.READ_READY
+        it, data_in, status = await reading()
         data_in.device.words += [b"x" * 36, STALL]
         assert await data_in.host.receive(96) == b"x" * 36
         await it.world.settle()
@@ -359,15 +357,13 @@ def test_a_command_follows_in_the_same_breath(
     monkeypatch.setattr(uas, "STALL_GRACE_S", STALL_GRACE_S)
 
     async def scenario() -> None:
-        it = silent(1)
-        data_in, status = it.lines[Pipe.DATA_IN], it.lines[Pipe.STATUS]
-        assert (await it.status()).id == UnitId.READ_READY
+        it, data_in, status = await reading()
         await it.world.settle()
         status.device.words += [unit(UnitId.SENSE, 1), unit(UnitId.READ_READY, tag)]
         data_in.device.halted = True
-        for device in (status, data_in) if late else (data_in, status):
-            assert device.device.queued == 4
-            while device.device._move():
+        for line in (status, data_in) if late else (data_in, status):
+            assert line.device.queued == 4
+            while line.device._move():
                 pass
         while it.world.from_device:
             it.world.from_device.popleft()()
@@ -388,9 +384,7 @@ def test_an_explanation_counts_that_is_read_when_time_is_up(
     monkeypatch.setattr(uas, "STALL_GRACE_S", 0.02)
 
     async def scenario() -> None:
-        it = silent(1)
-        data_in, status = it.lines[Pipe.DATA_IN], it.lines[Pipe.STATUS]
-        assert (await it.status()).id == UnitId.READ_READY
+        it, data_in, status = await reading()
         data_in.device.words.append(STALL)
         await it.world.settle()
         status.device.words.append(unit(UnitId.SENSE, 1))
